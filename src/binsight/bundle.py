@@ -1,0 +1,216 @@
+"""The bundle: one ``.onnx`` file that describes itself, and that is refused if it was altered.
+
+Inputs and outputs of the graph, all float32:
+
+    images       (N, 3, size, size)  as `preprocess.apply` makes them
+    probs        (N, C)              softmax(logits / temperature)
+    embedding    (N, D)              pooled features, the input of the linear head
+    feature_map  (N, K, h, w)        the last spatial features, before pooling
+
+The metadata is JSON under the key ``binsight`` of the ONNX metadata. The last bytes of the file are
+one more metadata entry, ``binsight.digest``, with the SHA-256 of all bytes before it. Protocol
+buffers allow a repeated field anywhere, so every ONNX tool reads the file, and the digest can be
+checked without parsing it. It finds damage and edits; it is not a signature.
+
+Reading needs neither onnx nor torch. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from .errors import AlteredBundleError, BundleTooNewError, NotABundleError
+from .files import replacing
+from .preprocess import PreprocessSpec
+
+__all__ = [
+    "FORMAT_VERSION",
+    "INPUT",
+    "METADATA_KEY",
+    "OUTPUTS",
+    "Metadata",
+    "Parity",
+    "TrainingData",
+    "digest_of",
+    "parse_metadata",
+    "read_verified",
+    "write_bundle",
+]
+
+FORMAT_VERSION = 1
+METADATA_KEY = "binsight"
+DIGEST_KEY = b"binsight.digest"
+INPUT = "images"
+OUTPUTS = ("probs", "embedding", "feature_map")
+
+Strict = ConfigDict(frozen=True, extra="forbid")
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class TrainingData(BaseModel):
+    """What the model learned from.
+
+    Args:
+        photos: number of photos in the training part.
+        counts: of these, photos of each class.
+        catalog_digest: SHA-256 of the whole catalog (`data.catalog.Catalog.digest`).
+        sources: names of the data sets, without paths.
+    """
+
+    model_config = Strict
+
+    photos: Annotated[int, Field(ge=0)]
+    counts: dict[str, int]
+    catalog_digest: Sha256
+    sources: tuple[str, ...] = ()
+
+
+class Parity(BaseModel):
+    """How the bundle compared with its checkpoint.
+
+    Args:
+        photos: real photos that both were shown.
+        same_label: share of these with the same label.
+        max_difference: largest difference of a probability.
+    """
+
+    model_config = Strict
+
+    photos: Annotated[int, Field(ge=1)]
+    same_label: Share
+    max_difference: Annotated[float, Field(ge=0)]
+
+
+class Metadata(BaseModel):
+    """What a bundle says about itself.
+
+    Args:
+        format_version: of this description.
+        classes: names, in the order of ``probs``.
+        preprocess: how a photo becomes ``images``.
+        architecture: torchvision's name.
+        temperature: that the graph divides logits by (Guo et al. 2017).
+        threshold: a prediction is sure if its confidence is at least this.
+        threshold_risk: share of wrong answers among the sure ones that it was chosen for.
+        training: data it learned from.
+        metrics: measured figures by name, such as ``val_accuracy``.
+        parity: with the checkpoint it was made of.
+        binsight_version: that wrote it.
+        licence: SPDX identifier of the weights' licence.
+        created: ISO 8601, UTC.
+    """
+
+    model_config = Strict
+
+    format_version: Literal[1] = 1
+    classes: Annotated[tuple[str, ...], Field(min_length=2)]
+    preprocess: PreprocessSpec
+    architecture: str
+    temperature: Annotated[float, Field(gt=0)]
+    threshold: Share
+    threshold_risk: Share
+    training: TrainingData
+    metrics: dict[str, float] = {}
+    parity: Parity
+    binsight_version: str
+    licence: str
+    created: str
+
+    @field_validator("classes")
+    @classmethod
+    def _distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(classes)) < len(classes):
+            raise ValueError("class names must differ")
+        return classes
+
+
+def write_bundle(path: Path, model: bytes) -> str:
+    """Seal an ONNX model that already carries its metadata, and return its digest.
+
+    Args:
+        path: of the bundle; replaced only when all is written.
+        model: serialised ONNX ModelProto with the metadata under `METADATA_KEY`.
+    """
+    digest = hashlib.sha256(model).hexdigest()
+    with replacing(path) as temporary:
+        temporary.write_bytes(model + _trailer(digest))
+    return digest
+
+
+def read_verified(path: Path) -> bytes:
+    """Read a bundle whose digest is right.
+
+    Raises:
+        NotABundleError: no such file, or another kind of file.
+        AlteredBundleError: not as it was written.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise NotABundleError(f"{path}: {error.strerror or error}") from error
+    size = len(_trailer("0" * 64))
+    body, trailer = data[:-size], data[-size:]
+    if DIGEST_KEY not in data:
+        raise NotABundleError(f"{path}: not a binsight bundle; make one with: binsight export RUN")
+    if trailer != _trailer(hashlib.sha256(body).hexdigest()):
+        raise AlteredBundleError(f"{path}: altered or damaged since it was written; get it again")
+    return data
+
+
+def digest_of(data: bytes) -> str:
+    """The digest that a verified bundle carries, as its identity."""
+    return data[-64:].decode("ascii")
+
+
+def parse_metadata(path: Path, custom: Mapping[str, str]) -> Metadata:
+    """Check and build the metadata.
+
+    Args:
+        path: for messages.
+        custom: the model's metadata entries.
+
+    Raises:
+        NotABundleError: no metadata, or not of the form that its version has.
+        BundleTooNewError: of a later format.
+    """
+    values = _json_object(path, custom.get(METADATA_KEY))
+    version = values.get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise BundleTooNewError(
+            f"{path}: has format {version}, this binsight reads up to {FORMAT_VERSION}; "
+            "run: pip install --upgrade binsight"
+        )
+    try:
+        return Metadata.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise NotABundleError(f"{path}: broken description ({where}: {first['msg']})") from error
+
+
+def _json_object(path: Path, text: str | None) -> dict[str, Any]:
+    try:
+        values = json.loads(text or "")
+    except ValueError as error:
+        raise NotABundleError(f"{path}: carries no description of a bundle") from error
+    if not isinstance(values, dict):
+        raise NotABundleError(f"{path}: carries no description of a bundle")
+    return values
+
+
+def _trailer(digest: str) -> bytes:
+    """A ``metadata_props`` entry (field 14 of ModelProto) in the protocol buffers wire format."""
+    entry = _field(1, DIGEST_KEY) + _field(2, digest.encode("ascii"))
+    return _field(14, entry)
+
+
+def _field(number: int, content: bytes) -> bytes:
+    assert len(content) < 128, "one byte of length"
+    return bytes([number << 3 | 2, len(content)]) + content

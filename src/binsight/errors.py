@@ -1,0 +1,134 @@
+"""Every error a user can meet, as one tree.
+
+    BinsightError
+    ├── MissingExtraError        an optional dependency is not installed
+    ├── UsageError               options that do not go together, folders that are in the way
+    ├── ImageError               one photo cannot be used; the others still can
+    │   ├── UnreadableImageError     not an image, empty, truncated, hostile
+    │   └── ImageTooLargeError       more bytes or pixels than allowed
+    ├── BundleError              a model file cannot be used
+    │   ├── NotABundleError          some other file
+    │   ├── BundleTooNewError        written by a later binsight
+    │   └── AlteredBundleError       its content is not what was written
+    ├── DataError                a data set cannot be used
+    │   ├── CatalogError             no photos, no classes, a broken catalog.csv
+    │   ├── SplitError               a split that does not fit its catalog
+    │   └── DownloadError            a transfer that failed or did not match its checksum
+    └── TrainingError            a model cannot be trained, evaluated or exported
+        ├── RecipeError              unknown keys or values out of range
+        ├── WeightsError             pretrained weights missing or of another network
+        ├── RunError                 a run folder that is incomplete or of another kind
+        └── ParityError              an export that does not answer like its checkpoint
+
+The message of each says what to do next; the command line prints it as one line.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AlteredBundleError",
+    "BinsightError",
+    "BundleError",
+    "BundleTooNewError",
+    "CatalogError",
+    "DataError",
+    "DownloadError",
+    "ImageError",
+    "ImageTooLargeError",
+    "MissingExtraError",
+    "NotABundleError",
+    "ParityError",
+    "RecipeError",
+    "RunError",
+    "SplitError",
+    "TrainingError",
+    "UnreadableImageError",
+    "UsageError",
+    "WeightsError",
+]
+
+
+class BinsightError(Exception):
+    """Base of every error that binsight raises on purpose."""
+
+
+class MissingExtraError(BinsightError, ImportError):
+    """An optional dependency is not installed.
+
+    Args:
+        package: the distribution that is missing, e.g. ``"torch"``.
+        extra: the extra of binsight that brings it, e.g. ``"train"``.
+    """
+
+    def __init__(self, package: str, extra: str) -> None:
+        self.package = package
+        self.extra = extra
+        super().__init__(f"{package} is not installed; run: pip install 'binsight[{extra}]'")
+
+
+class UsageError(BinsightError, ValueError):
+    """Options that do not go together, or an output that is in the way."""
+
+
+class ImageError(BinsightError, ValueError):
+    """One photo cannot be used."""
+
+
+class UnreadableImageError(ImageError):
+    """Not an image, empty, truncated, or in a form that is refused."""
+
+
+class ImageTooLargeError(ImageError):
+    """More bytes or pixels than the limits allow."""
+
+
+class BundleError(BinsightError, ValueError):
+    """A model file cannot be used."""
+
+
+class NotABundleError(BundleError):
+    """The file is not a binsight bundle."""
+
+
+class BundleTooNewError(BundleError):
+    """The bundle's format is newer than this binsight reads."""
+
+
+class AlteredBundleError(BundleError):
+    """The bundle's content is not what was written."""
+
+
+class DataError(BinsightError, ValueError):
+    """A data set cannot be used."""
+
+
+class CatalogError(DataError):
+    """No photos, no classes, or a broken catalog file."""
+
+
+class SplitError(DataError):
+    """A split that does not fit its catalog."""
+
+
+class DownloadError(DataError):
+    """A transfer that failed or did not match its checksum."""
+
+
+class TrainingError(BinsightError, ValueError):
+    """A model cannot be trained, evaluated or exported."""
+
+
+class RecipeError(TrainingError):
+    """Unknown keys in a recipe, or values out of range."""
+
+
+class WeightsError(TrainingError):
+    """Pretrained weights that are missing or belong to another network."""
+
+
+class RunError(TrainingError):
+    """A run folder that is incomplete or of another kind."""
+
+
+class ParityError(TrainingError):
+    """An exported model that does not answer like its checkpoint."""

@@ -1,0 +1,261 @@
+"""The only decoder: a file, bytes, a PIL image or an array becomes one upright RGB image.
+
+It knows limits and file formats. It does not know what a model wants (`preprocess`).
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from .errors import ImageError, ImageTooLargeError, UnreadableImageError
+
+__all__ = ["PHOTO_SUFFIXES", "ImageLimits", "ImageSource", "decode", "read_file", "upright_size"]
+
+ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | Image.Image | np.ndarray"
+
+# Decoders with a long record of use on untrusted files; others (EPS runs Ghostscript) are refused.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+QUARTER_TURNS = frozenset({5, 6, 7, 8})  # EXIF orientations that swap width and height
+PHOTO_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".mpo", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageLimits:
+    """What a single photo may cost.
+
+    Args:
+        max_bytes: largest file, in bytes.
+        max_pixels: largest width times height, checked before any pixel is decoded.
+    """
+
+    max_bytes: int = 64 * 1024 * 1024
+    max_pixels: int = 120_000_000
+
+
+DEFAULT_LIMITS = ImageLimits()
+
+
+def decode(
+    source: ImageSource,
+    *,
+    min_side: int | None = None,
+    limits: ImageLimits = DEFAULT_LIMITS,
+    name: str | None = None,
+) -> Image.Image:
+    """Decode one photo: first frame, EXIF orientation applied, alpha laid on white, 8-bit RGB.
+
+    Args:
+        source: path, encoded bytes, PIL image, or array: (H, W) or (H, W, 1|3|4), uint8, RGB order.
+        min_side: a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size as long as both sides stay
+            at least this many pixels. ``None`` decodes at full size.
+        limits: bytes and pixels that are allowed.
+        name: what messages call the photo; by default its path or what it is.
+
+    Raises:
+        UnreadableImageError: no such file, empty, truncated, not an image, unsupported array.
+        ImageTooLargeError: over the limits.
+    """
+    if isinstance(source, np.ndarray):
+        return _from_array(name or "array", source, limits)
+    if isinstance(source, Image.Image):
+        return _from_image(name or "image", source, limits)
+    if isinstance(source, bytes | bytearray):
+        name, data = name or f"{len(source)} bytes", bytes(source)
+    else:
+        name, data = name or str(source), read_file(source, limits=limits, name=name)
+    _check_bytes(name, data, limits)
+    return _from_bytes(name, data, min_side, limits)
+
+
+def read_file(
+    path: str | os.PathLike[str],
+    *,
+    limits: ImageLimits = DEFAULT_LIMITS,
+    name: str | None = None,
+) -> bytes:
+    """Read an encoded photo, for who needs its bytes besides its pixels.
+
+    Raises:
+        UnreadableImageError: no such file, not a regular one, or empty.
+        ImageTooLargeError: over the limits.
+    """
+    name = name or str(path)
+    try:
+        # A pipe or device could block or never end.
+        if Path(path).exists() and not Path(path).is_file():
+            raise UnreadableImageError(f"{name}: not a regular file")
+        with Path(path).open("rb") as file:
+            data = file.read(limits.max_bytes + 1)
+    except ImageError:
+        raise
+    except OSError as error:
+        raise UnreadableImageError(f"{name}: {error.strerror or error}") from error
+    except ValueError as error:  # a path that no file can have
+        raise UnreadableImageError(f"{name}: {error}") from error
+    _check_bytes(name, data, limits)
+    return data
+
+
+def upright_size(data: bytes, *, name: str | None = None) -> tuple[int, int]:
+    """Width and height of an encoded photo after the EXIF turn, from its header alone.
+
+    Raises:
+        ImageError: as `decode`, as far as the header shows it.
+    """
+    name = name or f"{len(data)} bytes"
+    with _opened(name, data) as image:
+        # Pillow gives a TIFF's size already turned.
+        turned = image.format != "TIFF" and _orientation(image) in QUARTER_TURNS
+        return image.size[::-1] if turned else image.size
+
+
+def _check_bytes(name: str, data: bytes, limits: ImageLimits) -> None:
+    if not data:
+        raise UnreadableImageError(f"{name}: the file is empty")
+    if len(data) > limits.max_bytes:
+        raise ImageTooLargeError(f"{name}: more than {limits.max_bytes:,} bytes; shrink the photo")
+
+
+def _from_bytes(name: str, data: bytes, min_side: int | None, limits: ImageLimits) -> Image.Image:
+    with _opened(name, data) as image:
+        _check_pixels(name, image.size, limits)
+        _draft(image, min_side)
+        image.load()
+        return _upright_rgb(name, image)
+
+
+def _from_image(name: str, image: Image.Image, limits: ImageLimits) -> Image.Image:
+    _check_pixels(name, image.size, limits)
+    with _refusing(name):  # a lazily opened file may turn out to be broken
+        return _upright_rgb(name, image.copy())  # a copy: the turn is done in place
+
+
+@contextmanager
+def _opened(name: str, data: bytes) -> Iterator[Image.Image]:
+    with _refusing(name), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        yield image
+
+
+@contextmanager
+def _refusing(name: str) -> Iterator[None]:
+    """Turn whatever Pillow raises into an error of ours that names the photo."""
+    try:
+        with PILLOW_IS_QUIET:
+            yield
+    except ImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise ImageTooLargeError(
+            f"{name}: more pixels than can be opened safely; shrink the photo"
+        ) from error
+    except UnidentifiedImageError as error:
+        raise UnreadableImageError(f"{name}: not an image that can be read") from error
+    # Pillow's decoders raise nearly anything on broken input; one photo must not end a batch.
+    except Exception as error:
+        raise UnreadableImageError(f"{name}: broken image ({error})") from error
+
+
+class _Quiet:
+    """Ignores Pillow's warnings: our pixel limit replaces its own, the rest is harmless tags.
+
+    ``warnings.catch_warnings`` swaps the filters of the whole process, so threads that decode at
+    the same time have to share one: the first to enter swaps, the last to leave swaps back.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.inside = 0
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if not self.inside:
+                self.caught = warnings.catch_warnings()
+                self.caught.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+            self.inside += 1
+
+    def __exit__(self, *raised: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if not self.inside:
+                self.caught.__exit__(None, None, None)
+
+
+PILLOW_IS_QUIET = _Quiet()
+
+
+def _check_pixels(name: str, size: tuple[int, int], limits: ImageLimits) -> None:
+    width, height = size
+    if width < 1 or height < 1:
+        raise UnreadableImageError(f"{name}: the image has no pixels")
+    if width * height > limits.max_pixels:
+        raise ImageTooLargeError(
+            f"{name}: {width} x {height} is more than {limits.max_pixels:,} pixels; "
+            "shrink the photo"
+        )
+
+
+def _draft(image: Image.Image, min_side: int | None) -> None:
+    """Let libjpeg skip detail that a later resize would throw away."""
+    if min_side is None or image.format not in {"JPEG", "MPO"}:
+        return
+    scale = min(image.size) // min_side
+    if scale >= 2:
+        image.draft(None, (image.width // scale, image.height // scale))
+
+
+def _upright_rgb(name: str, image: Image.Image) -> Image.Image:
+    if _orientation(image) != 1:
+        ImageOps.exif_transpose(image, in_place=True)
+    if image.mode.startswith("I") or image.mode == "F":
+        return _from_deep(name, image).convert("RGB")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    # A photo whose notes are garbled is shown as it lies, as browsers do.
+    except Exception:
+        return 1
+
+
+def _from_deep(name: str, image: Image.Image) -> Image.Image:
+    """16-bit greyscale to 8 bits; Pillow's own conversion clips at 255."""
+    if not image.mode.startswith("I;16"):
+        raise UnreadableImageError(
+            f"{name}: greyscale of mode {image.mode} has no known range; convert it to 8 or 16 bits"
+        )
+    values = np.asarray(image, dtype=np.float64)
+    return Image.fromarray(np.round(values / 257.0).astype(np.uint8))
+
+
+def _from_array(name: str, array: np.ndarray, limits: ImageLimits) -> Image.Image:
+    if array.dtype != np.uint8:
+        raise UnreadableImageError(
+            f"{name} has dtype {array.dtype}; give uint8 values from 0 to 255"
+        )
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in {3, 4})):
+        raise UnreadableImageError(
+            f"{name} has shape {array.shape}; give (height, width) or (height, width, 1, 3 or 4)"
+        )
+    _check_pixels(name, (array.shape[1], array.shape[0]), limits)
+    return _upright_rgb(name, Image.fromarray(np.ascontiguousarray(array)))

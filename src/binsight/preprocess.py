@@ -1,0 +1,126 @@
+"""From an upright RGB image to the tensor that a network takes, in one place for everybody.
+
+Training's evaluation transform, the runtime and every exporter apply a `PreprocessSpec` through
+`apply`; nothing else resizes, crops or normalises. Decoding is `images`' part.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from .images import DEFAULT_LIMITS, ImageLimits, ImageSource, decode
+
+__all__ = ["PreprocessSpec", "apply", "load", "shape_for_model"]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+RESAMPLING = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+Channel3 = tuple[float, float, float]
+
+
+class PreprocessSpec(BaseModel):
+    """How an image becomes a tensor. Travels with the weights, in the bundle.
+
+    Args:
+        size: height and width of the tensor, in pixels.
+        resize: ``"shorter"`` scales the shorter side to ``resize_to`` and crops the centre, as
+            torchvision's ``Resize`` and ``CenterCrop`` do; ``"fit"`` scales the longer side to
+            ``size`` and pads to a square. Both keep the aspect ratio.
+        resize_to: length of the shorter side after scaling, in pixels; only for ``"shorter"``,
+            at least ``size``.
+        interpolation: Pillow's filter, with antialiasing.
+        pad_value: grey level, 0 to 255, of the padding; only for ``"fit"``.
+        mean: per channel (R, G, B), of values scaled to 0..1.
+        std: per channel, of values scaled to 0..1.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    size: Annotated[int, Field(ge=32, le=2048)] = 224
+    resize: Literal["shorter", "fit"] = "shorter"
+    resize_to: Annotated[int, Field(ge=32, le=4096)] = 224
+    interpolation: Literal["bilinear", "bicubic", "lanczos"] = "bilinear"
+    pad_value: Annotated[int, Field(ge=0, le=255)] = 255
+    mean: Channel3 = IMAGENET_MEAN
+    std: Channel3 = IMAGENET_STD
+
+    @model_validator(mode="after")
+    def _sizes_agree(self) -> PreprocessSpec:
+        if self.resize == "shorter" and self.resize_to < self.size:
+            raise ValueError(f"resize_to {self.resize_to} is smaller than size {self.size}")
+        if min(self.std) <= 0:
+            raise ValueError("std must be above 0")
+        return self
+
+    @property
+    def min_side(self) -> int:
+        """Shortest side, in pixels, that a decoder may reduce a JPEG to without loss here.
+
+        Twice the final size, so that the antialiased resize has detail to average
+        (Pillow's ``thumbnail`` uses the same gap).
+        """
+        return 2 * (self.resize_to if self.resize == "shorter" else self.size)
+
+
+def load(
+    source: ImageSource, spec: PreprocessSpec, *, limits: ImageLimits = DEFAULT_LIMITS
+) -> NDArray[np.float32]:
+    """Decode one photo and apply the spec: float32, (3, size, size).
+
+    Raises:
+        ImageError: the photo cannot be used (see `images.decode`).
+    """
+    return apply(decode(source, min_side=spec.min_side, limits=limits), spec)
+
+
+def apply(image_rgb: Image.Image, spec: PreprocessSpec) -> NDArray[np.float32]:
+    """Resize, crop or pad, and normalise an RGB image: float32, (3, size, size)."""
+    square_hwc_u8 = np.asarray(shape_for_model(image_rgb, spec), dtype=np.uint8)
+    scale = 1.0 / (255.0 * np.asarray(spec.std, dtype=np.float64))
+    shift = -np.asarray(spec.mean, dtype=np.float64) / np.asarray(spec.std, dtype=np.float64)
+    chw = square_hwc_u8.transpose(2, 0, 1).astype(np.float32, order="C")
+    chw *= scale.astype(np.float32)[:, None, None]
+    chw += shift.astype(np.float32)[:, None, None]
+    return chw
+
+
+def shape_for_model(image_rgb: Image.Image, spec: PreprocessSpec) -> Image.Image:
+    """The (size, size) RGB image that the network sees, before normalisation."""
+    if spec.resize == "fit":
+        return _fit(image_rgb, spec)
+    return _shorter_side_and_crop(image_rgb, spec)
+
+
+def _shorter_side_and_crop(image: Image.Image, spec: PreprocessSpec) -> Image.Image:
+    width, height = image.size
+    short, long = min(width, height), max(width, height)
+    # One resize of the box that the crop will keep is the same picture as resize and crop of a
+    # whole panorama, without the memory that a 1 x 100,000 photo would need.
+    kept = short * spec.size / spec.resize_to
+    left, top = (width - kept) / 2, (height - kept) / 2
+    assert kept <= long
+    return image.resize(
+        (spec.size, spec.size),
+        RESAMPLING[spec.interpolation],
+        box=(left, top, left + kept, top + kept),
+    )
+
+
+def _fit(image: Image.Image, spec: PreprocessSpec) -> Image.Image:
+    scale = spec.size / max(image.size)
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    small = image.resize((width, height), RESAMPLING[spec.interpolation])
+    square = Image.new("RGB", (spec.size, spec.size), (spec.pad_value,) * 3)
+    square.paste(small, ((spec.size - width) // 2, (spec.size - height) // 2))
+    return square

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import os
+import stat
+
+import pytest
+
+from binsight.files import replacing, write_text
+
+
+def test_text_is_written_with_its_folders(tmp_path):
+    path = tmp_path / "new" / "folder" / "notes.txt"
+    write_text(path, "käse\nbrot\n")
+    assert path.read_bytes() == "käse\nbrot\n".encode()
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_success_replaces(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("old and longer")
+    with replacing(path) as temporary:
+        assert temporary.parent == tmp_path
+        assert temporary.suffix == ".txt"
+        assert path.read_text() == "old and longer"
+        temporary.write_text("new")
+        assert path.read_text() == "old and longer"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("failure", [OSError("disk full"), KeyboardInterrupt()])
+def test_failure_leaves_the_target_and_nothing_else(tmp_path, failure):
+    path = tmp_path / "notes.txt"
+    path.write_text("old")
+
+    def write():
+        with replacing(path) as temporary:
+            temporary.write_text("half")
+            raise failure
+
+    with pytest.raises(type(failure)):
+        write()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_failure_without_a_target_leaves_nothing(tmp_path):
+    with pytest.raises(UnicodeEncodeError):
+        write_text(tmp_path / "notes.txt", "\ud800")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_in_the_way_is_kept(tmp_path):
+    (tmp_path / "notes.txt" / "inside").mkdir(parents=True)
+    with pytest.raises(OSError, match=r"notes\.txt"):
+        write_text(tmp_path / "notes.txt", "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_two_writers_do_not_meet(tmp_path):
+    path = tmp_path / "notes.txt"
+    with replacing(path) as first, replacing(path) as second:
+        assert first != second
+        first.write_text("first")
+        second.write_text("second")
+    assert path.read_text() == "first"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permission bits are POSIX")
+def test_others_may_read_what_the_umask_allows(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_text(tmp_path / "notes.txt", "")
+    finally:
+        after = os.umask(before)
+    assert stat.S_IMODE((tmp_path / "notes.txt").stat().st_mode) == 0o640
+    assert after == 0o027
