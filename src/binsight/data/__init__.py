@@ -1,0 +1,1 @@
+"""Photos on disk: catalog, quality checks, split, dataset, augmentation, download."""

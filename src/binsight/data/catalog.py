@@ -1,0 +1,312 @@
+"""What photos there are: path, label, size, SHA-256 and duplicate group of each.
+
+A data set is one folder of class folders, several of them, or a CSV with ``path`` and ``label``.
+Which photo goes into which part is `split`'s business; how two photos are found to be the same
+picture is `duplicates`'.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from PIL import Image
+
+from binsight.errors import CatalogError, ImageError
+from binsight.files import replacing
+from binsight.images import PHOTO_SUFFIXES, decode, read_file, upright_size
+
+__all__ = ["Catalog", "Photo", "Problem", "read_catalog", "scan", "write_catalog"]
+
+Progress = Callable[[int, int], None]
+COLUMNS = ("path", "label", "bytes", "width", "height", "sha256", "group")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Photo:
+    """One readable, labelled photo.
+
+    Args:
+        path: relative to the catalog's root, with ``/``.
+        label: class name.
+        bytes: size of the file.
+        width: in pixels, as a person sees it (after the EXIF turn).
+        height: in pixels.
+        sha256: of the file's bytes, hexadecimal.
+        group: number of the duplicate group; photos of one group show the same picture.
+    """
+
+    path: str
+    label: str
+    bytes: int
+    width: int
+    height: int
+    sha256: str
+    group: int
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file that was left out, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Photos in order of their paths, under one root folder."""
+
+    root: Path
+    photos: tuple[Photo, ...]
+    problems: tuple[Problem, ...] = ()
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in alphabetical order."""
+        return tuple(sorted({photo.label for photo in self.photos}))
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """Photos of each class."""
+        found = Counter(photo.label for photo in self.photos)
+        return {name: found[name] for name in self.classes}
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over every path, label and content; the same on every machine."""
+        lines = (f"{photo.path}\0{photo.label}\0{photo.sha256}\n" for photo in self.photos)
+        return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+
+    def file(self, photo: Photo) -> Path:
+        """Where the photo lies."""
+        return self.root / photo.path
+
+
+@dataclass(frozen=True)
+class _Listed:
+    path: str
+    label: str
+
+
+@dataclass(frozen=True)
+class _Seen:
+    photo: Photo
+    thumbnail: Image.Image | None
+
+
+def scan(
+    sources: Sequence[Path], *, duplicates: bool = True, progress: Progress | None = None
+) -> Catalog:
+    """Read every photo under folders of class folders, or those that a CSV names.
+
+    Args:
+        sources: folders or CSV files. Paths in the catalog are relative to the folder, or to the
+            CSV's folder; with several sources, to the folder that they have in common.
+        duplicates: also look for near duplicates (needs the extra ``data``); otherwise only
+            files with equal bytes share a group.
+        progress: called with (done, total) photos.
+
+    Raises:
+        CatalogError: a source is missing or holds no labelled photo.
+    """
+    if duplicates:
+        from .duplicates import require_hashing
+
+        require_hashing()
+    root, listed, problems = _list_all(sources)
+    seen: list[_Seen] = []
+    for item in _inspect_all(root, listed, duplicates, progress):
+        if isinstance(item, Problem):
+            problems.append(item)
+        else:
+            seen.append(item)
+    if not seen:
+        raise CatalogError(_nothing_found(sources, problems))
+    photos = _with_groups(seen, near=duplicates)
+    return Catalog(root, photos, tuple(sorted(problems, key=lambda problem: problem.path)))
+
+
+def _nothing_found(sources: Sequence[Path], problems: Sequence[Problem]) -> str:
+    named = ", ".join(str(source) for source in sources)
+    if problems:
+        first = problems[0]
+        return f"{named}: no readable photo; 1 of {len(problems)}: {first.path}: {first.reason}"
+    return f"{named}: no photos; expected one folder per class, such as {named}/glass/1.jpg"
+
+
+def _list_all(sources: Sequence[Path]) -> tuple[Path, list[_Listed], list[Problem]]:
+    if not sources:
+        raise CatalogError("no folder given")
+    folders = [source.parent if source.suffix == ".csv" else source for source in sources]
+    # Path.absolute would keep "..", Path.resolve would follow a link to some other common root.
+    folders = [Path(os.path.abspath(folder)) for folder in folders]  # noqa: PTH100
+    root = Path(os.path.commonpath(folders))
+    listed: dict[str, _Listed] = {}
+    problems: list[Problem] = []
+    for source, folder in zip(sources, folders, strict=True):
+        prefix = folder.relative_to(root)
+        rows, wrong = _list_csv(source) if source.suffix == ".csv" else _list_folder(source)
+        for row in rows:
+            path = (prefix / row.path).as_posix()
+            if path in listed and listed[path].label != row.label:
+                raise CatalogError(f"{path} is listed as {listed[path].label} and as {row.label}")
+            listed[path] = _Listed(path, row.label)
+        problems += [Problem((prefix / p.path).as_posix(), p.reason) for p in wrong]
+    return root, sorted(listed.values(), key=lambda row: row.path), problems
+
+
+def _list_folder(folder: Path) -> tuple[list[_Listed], list[Problem]]:
+    if not folder.is_dir():
+        raise CatalogError(f"{folder}: no such folder")
+    rows: list[_Listed] = []
+    problems: list[Problem] = []
+    for path in _photo_files(folder):
+        relative = path.relative_to(folder)
+        if len(relative.parts) == 1:
+            problems.append(Problem(relative.as_posix(), "not in a class folder"))
+        else:
+            rows.append(_Listed(relative.as_posix(), relative.parts[0]))
+    return rows, problems
+
+
+def _photo_files(folder: Path) -> Iterator[Path]:
+    """Photos at any depth; links are followed, but no folder is entered twice."""
+    entered: set[str] = set()
+    for here, folders, files in os.walk(folder, onerror=_refuse, followlinks=True):
+        real = os.path.realpath(here)
+        if real in entered:
+            folders.clear()
+            continue
+        entered.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith(".") and Path(name).suffix.lower() in PHOTO_SUFFIXES:
+                yield Path(here, name)
+
+
+def _refuse(error: OSError) -> None:
+    raise CatalogError(f"{error.filename}: {error.strerror}") from error
+
+
+def _list_csv(path: Path) -> tuple[list[_Listed], list[Problem]]:
+    rows = []
+    for number, row in enumerate(_read_rows(path, required=("path", "label")), start=2):
+        name, label = (row["path"] or "").strip(), (row["label"] or "").strip()
+        if not name or not label:
+            raise CatalogError(f"{path}, line {number}: path and label must not be empty")
+        if _escapes(name):
+            raise CatalogError(
+                f"{path}, line {number}: {name} must be relative to the folder of the CSV"
+            )
+        rows.append(_Listed(Path(name).as_posix(), label))
+    return rows, []
+
+
+def _escapes(name: str) -> bool:
+    return Path(name).is_absolute() or ".." in Path(name).parts
+
+
+def _read_rows(path: Path, *, required: Iterable[str]) -> list[dict[str, str]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in required if name not in (reader.fieldnames or ())]
+            if missing:
+                raise CatalogError(f"{path}: no column {' and no column '.join(missing)}")
+            return list(reader)
+    except OSError as error:
+        raise CatalogError(f"{path}: {error.strerror or error}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CatalogError(f"{path}: not a CSV file in UTF-8 ({error})") from error
+
+
+def _inspect_all(
+    root: Path, listed: Sequence[_Listed], near: bool, progress: Progress | None
+) -> Iterator[_Seen | Problem]:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done, item in enumerate(
+            pool.map(lambda row: _inspect(root, row, near), listed), start=1
+        ):
+            if progress:
+                progress(done, len(listed))
+            yield item
+
+
+def _inspect(root: Path, row: _Listed, near: bool) -> _Seen | Problem:
+    from .duplicates import thumbnail
+
+    try:
+        data = read_file(root / row.path, name=row.path)
+        image = decode(data, min_side=64, name=row.path)
+        width, height = upright_size(data, name=row.path)
+    except ImageError as error:
+        return Problem(row.path, str(error).removeprefix(f"{row.path}: "))
+    photo = Photo(
+        path=row.path,
+        label=row.label,
+        bytes=len(data),
+        width=width,
+        height=height,
+        sha256=hashlib.sha256(data).hexdigest(),
+        group=-1,
+    )
+    return _Seen(photo, thumbnail(image) if near else None)
+
+
+def _with_groups(seen: Sequence[_Seen], *, near: bool) -> tuple[Photo, ...]:
+    from .duplicates import group_by_content, group_near
+
+    digests = [item.photo.sha256 for item in seen]
+    if near:
+        thumbnails = [item.thumbnail for item in seen if item.thumbnail is not None]
+        assert len(thumbnails) == len(seen)
+        groups = group_near(digests, thumbnails)
+    else:
+        groups = group_by_content(digests)
+    return tuple(replace(item.photo, group=group) for item, group in zip(seen, groups, strict=True))
+
+
+def write_catalog(path: Path, catalog: Catalog) -> None:
+    """Write ``catalog.csv``: path, label, bytes, width, height, sha256, group."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows([getattr(photo, name) for name in COLUMNS] for photo in catalog.photos)
+
+
+def read_catalog(path: Path, root: Path) -> Catalog:
+    """Read what `write_catalog` wrote, without touching the photos.
+
+    Raises:
+        CatalogError: not such a file.
+    """
+    rows = _read_rows(path, required=COLUMNS)
+    if not rows:
+        raise CatalogError(f"{path}: no photos are listed")
+    for number, row in enumerate(rows, start=2):
+        if not all(row[name] for name in COLUMNS) or _escapes(row["path"]):
+            raise CatalogError(f"{path}, line {number}: not a row of a catalog")
+    try:
+        photos = tuple(
+            Photo(
+                path=row["path"],
+                label=row["label"],
+                bytes=int(row["bytes"]),
+                width=int(row["width"]),
+                height=int(row["height"]),
+                sha256=row["sha256"],
+                group=int(row["group"]),
+            )
+            for row in rows
+        )
+    except (TypeError, ValueError) as error:
+        raise CatalogError(f"{path}: not a catalog ({error})") from error
+    return Catalog(root, photos)

@@ -1,0 +1,302 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from binsight.data import duplicates
+from binsight.data.catalog import Catalog, Photo, Problem, read_catalog, scan, write_catalog
+from binsight.errors import CatalogError, MissingExtraError
+
+
+def draw(path: Path, seed: int, size=(40, 30), **options) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    Image.fromarray(noise).save(path, **options)
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    draw(folder / "glass" / "1.jpg", 1)
+    draw(folder / "glass" / "2.PNG", 2)
+    draw(folder / "metal" / "1.jpg", 3)
+    return folder
+
+
+def rows(catalog: Catalog) -> list[tuple[str, str]]:
+    return [(photo.path, photo.label) for photo in catalog.photos]
+
+
+def test_class_folders(photos):
+    catalog = scan([photos])
+    assert rows(catalog) == [
+        ("glass/1.jpg", "glass"),
+        ("glass/2.PNG", "glass"),
+        ("metal/1.jpg", "metal"),
+    ]
+    assert catalog.classes == ("glass", "metal")
+    assert catalog.counts == {"glass": 2, "metal": 1}
+    assert catalog.problems == ()
+    assert catalog.file(catalog.photos[0]) == photos / "glass" / "1.jpg"
+    assert [photo.group for photo in catalog.photos] == [0, 1, 2]
+
+
+def test_facts_of_a_photo(photos):
+    photo = scan([photos]).photos[0]
+    file = photos / "glass" / "1.jpg"
+    assert photo.bytes == file.stat().st_size
+    assert (photo.width, photo.height) == (40, 30)
+    assert len(photo.sha256) == 64
+
+
+def test_size_is_as_a_person_sees_it(photos):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    # Nearly square and large, so that the reduced decode is exactly square.
+    draw(photos / "glass" / "turned.jpg", 5, size=(1000, 999), exif=exif)
+    sizes = {photo.path: (photo.width, photo.height) for photo in scan([photos]).photos}
+    assert sizes["glass/turned.jpg"] == (999, 1000)
+
+
+def test_folders_in_a_class_folder_belong_to_the_class(photos):
+    draw(photos / "glass" / "kitchen" / "green" / "1.jpg", 7)
+    assert ("glass/kitchen/green/1.jpg", "glass") in rows(scan([photos]))
+
+
+def test_several_sources_have_paths_from_their_common_folder(photos, tmp_path):
+    draw(tmp_path / "more" / "glass" / "1.jpg", 9)
+    catalog = scan([tmp_path / "more", photos])
+    assert catalog.root == tmp_path
+    assert rows(catalog) == [
+        ("more/glass/1.jpg", "glass"),
+        ("photos/glass/1.jpg", "glass"),
+        ("photos/glass/2.PNG", "glass"),
+        ("photos/metal/1.jpg", "metal"),
+    ]
+
+
+def test_dots_in_a_source_do_not_get_into_the_paths(photos, tmp_path, monkeypatch):
+    draw(tmp_path / "here" / "more" / "glass" / "1.jpg", 9)
+    monkeypatch.chdir(tmp_path / "here")
+    relative = scan([Path("../photos"), Path("more")], duplicates=False)
+    absolute = scan([photos, tmp_path / "here" / "more"], duplicates=False)
+    assert relative.digest == absolute.digest
+    assert not any(".." in photo.path for photo in relative.photos)
+
+
+def test_source_inside_another_that_labels_otherwise_is_refused(photos):
+    draw(photos / "glass" / "green" / "1.jpg", 11)
+    with pytest.raises(CatalogError, match="is listed as glass and as green"):
+        scan([photos, photos / "glass"], duplicates=False)
+
+
+def test_csv(photos):
+    table = photos / "labels.csv"
+    table.write_text("label,note,path\ncan,x,metal/1.jpg\njar,,./glass/1.jpg\n\n")
+    catalog = scan([table])
+    assert rows(catalog) == [("glass/1.jpg", "jar"), ("metal/1.jpg", "can")]
+    assert catalog.root == photos
+
+
+def test_csv_of_a_spreadsheet(photos):
+    table = photos / "labels.csv"
+    table.write_bytes("\ufeffpath,label\r\nglass/1.jpg,Gläser\r\n".encode())
+    assert rows(scan([table])) == [("glass/1.jpg", "Gläser")]
+
+
+@pytest.mark.parametrize("name", ["../photos/glass/1.jpg", "/etc/passwd", "glass/../../x.jpg"])
+def test_csv_that_leaves_its_folder_is_refused(photos, name):
+    table = photos / "labels.csv"
+    table.write_text(f"path,label\nglass/1.jpg,glass\n{name},glass\n")
+    with pytest.raises(CatalogError, match=r"line 3: .* must be relative"):
+        scan([table])
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"path,class\na.jpg,glass\n", "no column label"),
+        (b"", "no column path and no column label"),
+        (b"path,label\nglass/1.jpg\n", "line 2: path and label must not be empty"),
+        (b"path,label\nglass/1.jpg, \n", "line 2: path and label must not be empty"),
+        (b"path,label\nglass/1.jpg,gl\xe4ser\n", "not a CSV file in UTF-8"),
+        (b"path,label\n", "no photos"),
+        (b"path,label\nglass/1.jpg,a\nglass/1.jpg,b\n", "is listed as a and as b"),
+    ],
+)
+def test_broken_csv_is_refused(photos, content, words):
+    (photos / "labels.csv").write_bytes(content)
+    with pytest.raises(CatalogError, match=words):
+        scan([photos / "labels.csv"])
+
+
+def test_unreadable_photos_are_named_and_the_rest_stays(photos):
+    (photos / "glass" / "broken.jpg").write_text("not a photo")
+    (photos / "glass" / "empty.jpg").touch()
+    (photos / "glass" / "notes.txt").write_text("no photo, not looked at")
+    draw(photos / "loose.jpg", 4)
+    catalog = scan([photos])
+    assert len(catalog.photos) == 3
+    assert catalog.problems == (
+        Problem("glass/broken.jpg", "not an image that can be read"),
+        Problem("glass/empty.jpg", "the file is empty"),
+        Problem("loose.jpg", "not in a class folder"),
+    )
+
+
+def test_csv_row_without_a_file_is_a_problem(photos):
+    (photos / "labels.csv").write_text("path,label\nglass/1.jpg,glass\ngone.jpg,glass\n")
+    catalog = scan([photos / "labels.csv"])
+    assert rows(catalog) == [("glass/1.jpg", "glass")]
+    assert [problem.path for problem in catalog.problems] == ["gone.jpg"]
+
+
+def test_hidden_files_and_folders_are_left_alone(photos):
+    draw(photos / "glass" / "._1.jpg", 5)
+    draw(photos / ".cache" / "1.jpg", 6)
+    catalog = scan([photos])
+    assert len(catalog.photos) == 3
+    assert catalog.problems == ()
+
+
+def test_links_are_followed_but_not_in_circles(photos, tmp_path):
+    draw(tmp_path / "elsewhere" / "1.jpg", 8)
+    try:
+        (photos / "paper").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+        (photos / "glass" / "up").symlink_to(photos, target_is_directory=True)
+    except OSError:
+        pytest.skip("this system makes no symbolic links")
+    assert [path for path, _ in rows(scan([photos]))] == [
+        "glass/1.jpg",
+        "glass/2.PNG",
+        "metal/1.jpg",
+        "paper/1.jpg",
+    ]
+
+
+def test_folder_that_cannot_be_listed_is_not_skipped_in_silence(photos, monkeypatch):
+    def denied(folder, **options):
+        options["onerror"](PermissionError(13, "Permission denied", str(folder)))
+        return iter(())
+
+    monkeypatch.setattr("os.walk", denied)
+    with pytest.raises(CatalogError, match="photos: Permission denied"):
+        scan([photos])
+
+
+def test_digest_knows_content_and_not_place(photos, tmp_path):
+    digest = scan([photos]).digest
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for file in sorted(photos.rglob("*.*"), reverse=True):  # made in another order
+        target = moved / file.relative_to(photos)
+        target.parent.mkdir(exist_ok=True)
+        shutil.copyfile(file, target)
+    assert scan([moved], duplicates=False).digest == digest
+    shuffled = Catalog(photos, scan([photos]).photos[::-1])
+    assert shuffled.digest == digest
+
+
+def test_digest_changes_with_label_name_and_content(photos):
+    digests = {scan([photos]).digest}
+    (photos / "glass" / "2.PNG").rename(photos / "metal" / "2.PNG")
+    digests.add(scan([photos]).digest)
+    (photos / "metal" / "2.PNG").rename(photos / "metal" / "3.PNG")
+    digests.add(scan([photos]).digest)
+    draw(photos / "metal" / "3.PNG", 77)
+    digests.add(scan([photos]).digest)
+    for label in ("metal", "glass"):
+        (photos / "labels.csv").write_text(f"path,label\nglass/1.jpg,{label}\n")
+        digests.add(scan([photos / "labels.csv"]).digest)
+    assert len(digests) == 6
+
+
+def test_copies_share_a_group(photos):
+    shutil.copyfile(photos / "glass" / "1.jpg", photos / "metal" / "copy.jpg")
+    with Image.open(photos / "glass" / "2.PNG") as image:
+        image.save(photos / "glass" / "3.jpg", quality=60)
+    near = {photo.path: photo.group for photo in scan([photos]).photos}
+    assert near["glass/1.jpg"] == near["metal/copy.jpg"]
+    assert near["glass/2.PNG"] == near["glass/3.jpg"]
+    assert len(set(near.values())) == 3
+    exact = {photo.path: photo.group for photo in scan([photos], duplicates=False).photos}
+    assert exact["glass/1.jpg"] == exact["metal/copy.jpg"]
+    assert len(set(exact.values())) == 4
+
+
+def test_missing_extra_is_said_before_anything_is_read(photos, monkeypatch):
+    monkeypatch.setattr(duplicates, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"binsight\[data\]"):
+        scan([photos / "missing"])
+    assert len(scan([photos], duplicates=False).photos) == 3
+
+
+def test_progress_counts_every_photo(photos):
+    (photos / "glass" / "broken.jpg").write_text("not a photo")
+    seen = []
+    scan([photos], duplicates=False, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_nothing_to_read_says_what_is_expected(tmp_path):
+    with pytest.raises(CatalogError, match=r"no photos; expected one folder per class"):
+        scan([tmp_path])
+    with pytest.raises(CatalogError, match="no such folder"):
+        scan([tmp_path / "gone"])
+    with pytest.raises(CatalogError, match="no folder given"):
+        scan([])
+    (tmp_path / "glass").mkdir()
+    (tmp_path / "glass" / "1.jpg").touch()
+    with pytest.raises(CatalogError, match=r"no readable photo.*glass/1\.jpg: the file is empty"):
+        scan([tmp_path])
+
+
+def test_catalog_is_read_as_it_was_written(tmp_path):
+    names = ["glass/a,b.jpg", 'glass/"quoted".jpg', "glass/über.jpg"]
+    catalog = Catalog(
+        tmp_path,
+        tuple(
+            Photo(
+                path=name, label="glass", bytes=5, width=3, height=4, sha256="a" * 64, group=group
+            )
+            for group, name in enumerate(names)
+        ),
+    )
+    write_catalog(tmp_path / "catalog.csv", catalog)
+    assert read_catalog(tmp_path / "catalog.csv", tmp_path) == catalog
+
+
+GOOD_ROW = "glass/1.jpg,glass,1,2,3,aa,0"
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("glass/1.jpg,glass,1,2,3,aa,zero", "not a catalog"),
+        ("glass/1.jpg,glass,1,2", "line 3: not a row"),
+        ("glass/1.jpg,,1,2,3,aa,0", "line 3: not a row"),
+        ("../1.jpg,glass,1,2,3,aa,0", "line 3: not a row"),
+    ],
+)
+def test_tampered_catalog_is_refused(tmp_path, row, words):
+    path = tmp_path / "catalog.csv"
+    path.write_text(f"path,label,bytes,width,height,sha256,group\n{GOOD_ROW}\n{row}\n")
+    with pytest.raises(CatalogError, match=words):
+        read_catalog(path, tmp_path)
+
+
+def test_other_files_are_no_catalog(tmp_path):
+    path = tmp_path / "catalog.csv"
+    with pytest.raises(CatalogError, match="No such file"):
+        read_catalog(path, tmp_path)
+    path.write_text("path,label\n")
+    with pytest.raises(CatalogError, match="no column bytes"):
+        read_catalog(path, tmp_path)
+    path.write_text("path,label,bytes,width,height,sha256,group\n")
+    with pytest.raises(CatalogError, match="no photos"):
+        read_catalog(path, tmp_path)
