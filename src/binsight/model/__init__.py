@@ -1,0 +1,1 @@
+"""Networks: build one by its torchvision name, find its weights, freeze and thaw it."""

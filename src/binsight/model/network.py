@@ -1,0 +1,158 @@
+"""One shape for every classifier: features, neck, head.
+
+A torchvision model is taken apart into the stages that every later step needs by name: the last
+feature map (explanation), the embedding (few-shot teaching) and the logits. It does not know where
+weights come from (`weights`) or how it is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torchvision import models
+
+from binsight.errors import TrainingError
+
+__all__ = ["Network", "Outputs", "architectures", "build"]
+
+
+class Outputs(NamedTuple):
+    """What one forward pass gives.
+
+    Args:
+        logits_nc: (N, classes), unbounded.
+        embedding_nd: (N, D), input of the head.
+        feature_map_nkhw: (N, K, h, w), last spatial features, before pooling.
+    """
+
+    logits_nc: Tensor
+    embedding_nd: Tensor
+    feature_map_nkhw: Tensor
+
+
+class Network(nn.Module):
+    """A backbone and a linear head.
+
+    Args:
+        features: (N, 3, H, W) to (N, K, h, w).
+        neck: pooling and whatever stands before the head: (N, K, h, w) to (N, D).
+        classes: number of classes of the new head.
+        dropout: probability, on the embedding, in training only.
+    """
+
+    def __init__(
+        self, features: nn.Module, neck: nn.Module, *, classes: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.features = features
+        self.neck = neck
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(_embedding_size(features, neck), classes)
+
+    def forward(self, images_nchw: Tensor) -> Outputs:
+        """Normalised images (N, 3, H, W) to `Outputs`."""
+        feature_map = self.features(images_nchw)
+        embedding = self.neck(feature_map)
+        return Outputs(self.head(self.dropout(embedding)), embedding, feature_map)
+
+    def backbone_parameters(self) -> list[nn.Parameter]:
+        """All parameters but the head's."""
+        return [*self.features.parameters(), *self.neck.parameters()]
+
+    def freeze_backbone(self, frozen: bool) -> None:
+        """Stop or resume learning in all but the head.
+
+        A frozen backbone keeps its BatchNorm statistics: it is put in eval mode, and back in
+        train mode when it thaws.
+        """
+        for parameter in self.backbone_parameters():
+            parameter.requires_grad_(not frozen)
+        self.features.train(not frozen)
+        self.neck.train(not frozen)
+
+
+def build(name: str, *, classes: int, dropout: float = 0.2) -> Network:
+    """Build a network without trained weights.
+
+    Args:
+        name: torchvision's name, such as ``"efficientnet_v2_s"``.
+        classes: outputs of the head.
+        dropout: before the head.
+
+    Raises:
+        TrainingError: the name is unknown or not of a supported family.
+    """
+    model = plain_model(name)
+    features, neck = take_apart(name, model)
+    return Network(features, neck, classes=classes, dropout=dropout)
+
+
+def plain_model(name: str) -> nn.Module:
+    """torchvision's own model with random weights and its ImageNet head.
+
+    Raises:
+        TrainingError: the name is unknown or not of a supported family.
+    """
+    if name not in architectures():
+        raise TrainingError(
+            f"architecture {name!r} is not supported; choose one of: {', '.join(architectures())}"
+        )
+    model: nn.Module = models.get_model(name, weights=None)
+    return model
+
+
+def architectures() -> tuple[str, ...]:
+    """Names of all supported torchvision classifiers."""
+    names = models.list_models(module=models)
+    return tuple(name for name in names if name.startswith(tuple(_FAMILIES)))
+
+
+def take_apart(name: str, model: nn.Module) -> tuple[nn.Module, nn.Module]:
+    """Features and neck of a torchvision model, sharing its parameters."""
+    family = next(prefix for prefix in _FAMILIES if name.startswith(prefix))
+    return _FAMILIES[family](model)
+
+
+def _with_classifier(model: Any) -> tuple[nn.Module, nn.Module]:
+    """EfficientNet, MobileNet, ConvNeXt: ``features``, pooling, ``classifier``."""
+    before_head = [layer for layer in model.classifier[:-1] if not isinstance(layer, nn.Dropout)]
+    pool = getattr(model, "avgpool", nn.AdaptiveAvgPool2d(1))
+    flatten = [] if any(isinstance(layer, nn.Flatten) for layer in before_head) else [nn.Flatten(1)]
+    return model.features, nn.Sequential(pool, *flatten, *before_head)
+
+
+def _resnet(model: Any) -> tuple[nn.Module, nn.Module]:
+    stem = (model.conv1, model.bn1, model.relu, model.maxpool)
+    features = nn.Sequential(*stem, model.layer1, model.layer2, model.layer3, model.layer4)
+    return features, nn.Sequential(model.avgpool, nn.Flatten(1))
+
+
+def _regnet(model: Any) -> tuple[nn.Module, nn.Module]:
+    features = nn.Sequential(model.stem, model.trunk_output)
+    return features, nn.Sequential(model.avgpool, nn.Flatten(1))
+
+
+_FAMILIES: dict[str, Callable[[Any], tuple[nn.Module, nn.Module]]] = {
+    "convnext_": _with_classifier,
+    "efficientnet_": _with_classifier,
+    "mobilenet_v": _with_classifier,
+    "regnet_": _regnet,
+    "resnet": _resnet,
+    "resnext": _resnet,
+    "wide_resnet": _resnet,
+}
+
+
+def _embedding_size(features: nn.Module, neck: nn.Module) -> int:
+    """Width of the embedding, found by a pass over one small black image."""
+    modes = [(module, module.training) for module in (*features.modules(), *neck.modules())]
+    features.eval()
+    neck.eval()
+    with torch.no_grad():
+        width: int = neck(features(torch.zeros(1, 3, 64, 64))).shape[1]
+    for module, training in modes:
+        module.training = training
+    return width

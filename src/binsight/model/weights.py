@@ -1,0 +1,153 @@
+"""Where a network's first weights come from: torchvision by name, a local file, or nowhere.
+
+A file that a user hands over is read as safetensors or with torch's ``weights_only`` loader;
+nothing in it is ever executed.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlparse
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torchvision import models
+
+from binsight.errors import WeightsError
+
+from .network import Network, build, plain_model, take_apart
+
+__all__ = ["IMAGENET", "NONE", "build_with_weights", "read_state"]
+
+IMAGENET = "imagenet"
+NONE = "none"
+
+
+def build_with_weights(name: str, weights: str, *, classes: int, dropout: float) -> Network:
+    """Build a network and fill it.
+
+    Args:
+        name: torchvision's name of the architecture.
+        weights: ``"imagenet"`` for torchvision's ``IMAGENET1K_V1`` (downloaded once, kept in
+            ``TORCH_HOME``), ``"none"``, or a file: torchvision's state dict with or without its
+            classifier, or the weights of a binsight run.
+        classes: outputs of the head, which always starts anew unless the file is of a run with
+            as many classes.
+        dropout: before the head.
+
+    Raises:
+        WeightsError: no such weights, a failed download, or weights of another network.
+    """
+    if weights == NONE:
+        return build(name, classes=classes, dropout=dropout)
+    state = _download(name) if weights == IMAGENET else read_state(Path(weights))
+    if "head.weight" in state:
+        return _from_run(name, weights, state, classes=classes, dropout=dropout)
+    return _from_torchvision(name, weights, state, classes=classes, dropout=dropout)
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Read a state dict from ``.safetensors``, or from a torch file of tensors alone.
+
+    A checkpoint of a run gives the weights of its network.
+
+    Raises:
+        WeightsError: no such file, or not a file of tensors.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such weight file (or give imagenet or none)")
+    try:
+        if path.suffix == ".safetensors":
+            return dict(load_file(path))
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(
+            f"{path}: not a safetensors file or a state dict of tensors ({reason})"
+        ) from error
+    return _tensors(path, loaded)
+
+
+def _tensors(path: Path, loaded: object) -> dict[str, Tensor]:
+    state = loaded.get("state_dict", loaded) if isinstance(loaded, Mapping) else loaded
+    if not isinstance(state, Mapping) or not all(
+        isinstance(value, Tensor) for value in state.values()
+    ):
+        raise WeightsError(
+            f"{path}: not a state dict; save one with torch.save(model.state_dict())"
+        )
+    inside = "network."
+    network = {k.removeprefix(inside): v for k, v in state.items() if k.startswith(inside)}
+    return network or dict(state)
+
+
+def _download(name: str) -> dict[str, Tensor]:
+    choices = models.get_model_weights(name) if name in models.list_models() else ()
+    found = next((one for one in choices if one.name == "IMAGENET1K_V1"), None)
+    if found is None:
+        raise WeightsError(f"torchvision has no IMAGENET1K_V1 weights for {name!r}")
+    try:
+        state: Mapping[str, Tensor] = found.get_state_dict(
+            progress=True, check_hash=True, weights_only=True
+        )
+    # URLError and timeouts are OSErrors; a wrong hash and a cut file are RuntimeErrors.
+    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
+        raise WeightsError(_how_to_get(name, found.url, error)) from error
+    return dict(state)
+
+
+def _how_to_get(name: str, url: str, error: Exception) -> str:
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    file = Path(urlparse(url).path).name
+    return (
+        f"could not download the ImageNet weights of {name} ({error}); get {url} on another "
+        f"machine and put it at {folder / file}, or give --weights FILE, or --weights none"
+    )
+
+
+def _from_torchvision(
+    name: str, source: str, state: Mapping[str, Tensor], *, classes: int, dropout: float
+) -> Network:
+    model = plain_model(name)
+    head = _head_name(model)
+    body = {key: value for key, value in state.items() if not key.startswith(f"{head}.")}
+    _load(model, body, name, source, may_miss=f"{head}.")
+    features, neck = take_apart(name, model)
+    return Network(features, neck, classes=classes, dropout=dropout)
+
+
+def _from_run(
+    name: str, source: str, state: dict[str, Tensor], *, classes: int, dropout: float
+) -> Network:
+    network = build(name, classes=classes, dropout=dropout)
+    if state["head.weight"].shape[0] != classes:
+        state = {key: value for key, value in state.items() if not key.startswith("head.")}
+    _load(network, state, name, source, may_miss="head.")
+    return network
+
+
+def _head_name(model: nn.Module) -> str:
+    linear: list[str] = [
+        name for name, module in model.named_modules() if isinstance(module, nn.Linear)
+    ]
+    return linear[-1]
+
+
+def _load(
+    model: nn.Module, state: Mapping[str, Tensor], name: str, source: str, *, may_miss: str
+) -> None:
+    try:
+        keys = model.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        raise WeightsError(f"{source}: not the weights of {name} (shapes differ)") from error
+    missing = [key for key in keys.missing_keys if not key.startswith(may_miss)]
+    if missing or keys.unexpected_keys:
+        example = (missing + keys.unexpected_keys)[0]
+        raise WeightsError(
+            f"{source}: not the weights of {name}: {len(missing)} tensors are missing and "
+            f"{len(keys.unexpected_keys)} too many, such as {example}"
+        )

@@ -1,0 +1,1 @@
+"""Training: a recipe (config), the Lightning module, and the run folder."""

@@ -1,0 +1,179 @@
+"""The Lightning module: loss, optimizer, schedule, and the head-only warm-up.
+
+It knows a recipe and a network. Files and folders are `run`'s business.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+from torchmetrics.classification import MulticlassAccuracy
+
+from binsight.data.dataset import mixed_seed
+from binsight.model.network import Network
+
+from .augmentation import batch_mixer
+from .recipe import Recipe
+
+__all__ = ["Classification", "class_weights"]
+
+Batch = tuple[Tensor, Tensor]
+
+
+def class_weights(counts: list[int], kind: str) -> Tensor:
+    """Weights of the loss, (classes,), with a mean over photos of 1.
+
+    Args:
+        counts: training photos of each class.
+        kind: ``balanced`` (inverse to the count, as scikit-learn's ``compute_class_weight``),
+            ``sqrt`` (inverse to its root) or ``none``.
+    """
+    power = {"balanced": 1.0, "sqrt": 0.5, "none": 0.0}[kind]
+    found = torch.tensor(counts, dtype=torch.float64)
+    weights = found.pow(-power)
+    return (weights * found.sum() / (weights * found).sum()).float()
+
+
+class Classification(pl.LightningModule):
+    """Fine-tunes a `Network` by a `Recipe`.
+
+    Args:
+        network: with as many outputs as there are classes.
+        recipe: how to train it.
+        counts: training photos of each class, for the weights of the loss.
+    """
+
+    def __init__(self, network: Network, recipe: Recipe, counts: list[int]) -> None:
+        super().__init__()
+        self.network = network.to(memory_format=torch.channels_last)
+        self.recipe = recipe
+        self.mix = batch_mixer(recipe.augmentation, len(counts))
+        self.loss = nn.CrossEntropyLoss(
+            class_weights(counts, recipe.class_weights), label_smoothing=recipe.label_smoothing
+        )
+        self.plain_loss = nn.CrossEntropyLoss()
+        self.val_accuracy = MulticlassAccuracy(len(counts), average="micro")
+        self.val_balanced_accuracy = MulticlassAccuracy(len(counts), average="macro")
+        self.plateau: ReduceLROnPlateau | None = None
+        self._plateau_state: dict[str, Any] | None = None
+
+    @property
+    def warming_up(self) -> bool:
+        """Whether only the head learns in this epoch."""
+        return self.current_epoch < self.recipe.warmup_epochs
+
+    def forward(self, images_nchw: Tensor) -> Tensor:
+        """Normalised images (N, 3, H, W) to logits (N, classes)."""
+        logits: Tensor = self.network(images_nchw.to(memory_format=torch.channels_last)).logits_nc
+        return logits
+
+    def on_train_epoch_start(self) -> None:
+        """Freeze or thaw the backbone."""
+        self.network.freeze_backbone(self.warming_up)
+        if self.recipe.schedule == "plateau" and self.current_epoch <= self.recipe.warmup_epochs:
+            self._set_rates()
+
+    def _set_rates(self) -> None:
+        recipe = self.recipe
+        head = recipe.warmup_learning_rate if self.warming_up else recipe.head_learning_rate
+        backbone, head_group = self._optimizer().param_groups
+        backbone["lr"], head_group["lr"] = recipe.learning_rate, head
+
+    def _optimizer(self) -> Optimizer:
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        assert isinstance(optimizer, Optimizer)
+        return optimizer
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Seed dropout and mixing by the step, so that a resumed run draws the same numbers."""
+        torch.manual_seed(mixed_seed(self.recipe.seed, self.current_epoch, batch_idx))
+
+    def training_step(self, batch: Batch) -> Tensor:
+        """Loss of one batch: images (N, 3, H, W) and class numbers (N,)."""
+        images, labels = batch
+        if self.mix is not None:
+            images, labels = self.mix(images, labels)
+        loss: Tensor = self.loss(self(images), labels)
+        self.log("train_loss", loss, on_epoch=True, on_step=False, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: Batch) -> None:
+        """Count right answers; the loss is without weights and smoothing."""
+        images, labels = batch
+        logits = self(images).float()
+        self.val_accuracy(logits, labels)
+        self.val_balanced_accuracy(logits, labels)
+        self.log("val_loss", self.plain_loss(logits, labels), prog_bar=True)
+        self.log("val_accuracy", self.val_accuracy, prog_bar=True)
+        self.log("val_balanced_accuracy", self.val_balanced_accuracy)
+
+    def on_validation_epoch_end(self) -> None:
+        """Step the plateau schedule, before the epoch's checkpoint is written.
+
+        Lightning steps such schedules after it, and a resumed run would lose that step.
+        """
+        if self.plateau is not None and not self.trainer.sanity_checking and not self.warming_up:
+            self.plateau.step(float(self.val_accuracy.compute()))
+
+    def configure_optimizers(self) -> Any:
+        """AdamW on two groups: backbone, head."""
+        groups = [
+            {"params": self.network.backbone_parameters(), "lr": self.recipe.learning_rate},
+            {"params": self.network.head.parameters(), "lr": self.recipe.head_learning_rate},
+        ]
+        optimizer = AdamW(groups, weight_decay=self.recipe.weight_decay)
+        if self.recipe.schedule == "plateau":
+            self.plateau = self._plateau(optimizer)
+            return optimizer
+        schedule = LambdaLR(optimizer, [self._cosine(head=False), self._cosine(head=True)])
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def _plateau(self, optimizer: Optimizer) -> ReduceLROnPlateau:
+        plateau = ReduceLROnPlateau(
+            optimizer,
+            mode="max",
+            factor=self.recipe.plateau_factor,
+            patience=self.recipe.plateau_patience,
+        )
+        if self._plateau_state is not None:
+            plateau.load_state_dict(self._plateau_state)
+        return plateau
+
+    def _cosine(self, *, head: bool) -> Callable[[int], float]:
+        """Factor on a group's rate at each step: a short rise, then half a cosine to zero."""
+        recipe = self.recipe
+        total = int(self.trainer.estimated_stepping_batches)
+        warm = total * recipe.warmup_epochs // recipe.epochs
+        rise = max(1, (total - warm) // 20)
+        warm_factor = recipe.warmup_learning_rate / recipe.head_learning_rate if head else 0.0
+
+        def factor(step: int) -> float:
+            if step < warm:
+                return warm_factor
+            if step - warm < rise:
+                return (step - warm + 1) / rise
+            share = (step - warm - rise) / max(1, total - warm - rise)
+            return 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
+
+        return factor
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what is needed to go on."""
+        if self.plateau is not None:
+            checkpoint["plateau"] = self.plateau.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take back what `on_save_checkpoint` added; the optimizer may not exist yet."""
+        self._plateau_state = checkpoint.get("plateau")
+        if self.plateau is not None and self._plateau_state is not None:
+            self.plateau.load_state_dict(self._plateau_state)

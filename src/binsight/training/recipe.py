@@ -1,0 +1,224 @@
+"""The recipe: every number that decides how a network is trained, in one small TOML file.
+
+Unknown keys and values out of range are refused, all at once. Defaults live in this class alone;
+the two recipes that come along are files beside this one.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from binsight.errors import RecipeError
+from binsight.preprocess import PreprocessSpec
+
+__all__ = ["Augmentation", "Recipe", "built_in_recipes", "load_recipe", "to_toml"]
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Strict = ConfigDict(frozen=True, extra="forbid")
+
+
+class Augmentation(BaseModel):
+    """Random changes to training photos.
+
+    Args:
+        min_scale: smallest share of the photo's area that a random crop keeps.
+        horizontal_flip: probability.
+        vertical_flip: probability.
+        quarter_turn: probability of a turn by 90, 180 or 270 degrees.
+        rotation_degrees: largest small turn, either way.
+        brightness: largest relative change; likewise contrast and saturation.
+        contrast: see brightness.
+        saturation: see brightness.
+        hue: largest shift, as a share of the colour circle.
+        grayscale: probability of losing all colour.
+        blur: probability of a Gaussian blur.
+        jpeg: probability of a re-compression at quality 30 to 90.
+        erasing: probability of one grey rectangle.
+        mix: probability that a batch is mixed, half by MixUp (Zhang et al. 2018), half by CutMix
+            (Yun et al. 2019).
+        mixup_alpha: of the Beta distribution that MixUp draws its weights from.
+    """
+
+    model_config = Strict
+
+    min_scale: Annotated[float, Field(gt=0, le=1)] = 1.0
+    horizontal_flip: Probability = 0.5
+    vertical_flip: Probability = 0.0
+    quarter_turn: Probability = 0.0
+    rotation_degrees: Annotated[float, Field(ge=0, le=180)] = 0.0
+    brightness: Probability = 0.0
+    contrast: Probability = 0.0
+    saturation: Probability = 0.0
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    grayscale: Probability = 0.0
+    blur: Probability = 0.0
+    jpeg: Probability = 0.0
+    erasing: Probability = 0.0
+    mix: Probability = 0.0
+    mixup_alpha: Positive = 0.3
+
+
+class Recipe(BaseModel):
+    """How to train.
+
+    Args:
+        architecture: torchvision's name.
+        size: side of a training crop, in pixels.
+        eval_size: side of the square that the trained model is shown, in pixels.
+        eval_resize_to: shorter side before its centre is cropped, in pixels.
+        epochs: passes over the training part, the warm-up included.
+        batch: photos a step.
+        seed: of every random choice.
+        warmup_epochs: first epochs in which only the head learns.
+        warmup_learning_rate: of the head in these epochs.
+        learning_rate: of the backbone.
+        head_learning_rate: of the head after the warm-up.
+        weight_decay: of AdamW (Loshchilov and Hutter 2019).
+        schedule: ``plateau`` is ReduceLROnPlateau on validation accuracy; ``cosine`` falls to
+            zero at the last step.
+        plateau_factor: learning rates are multiplied by this.
+        plateau_patience: epochs without improvement that are waited for.
+        gradient_clip: largest norm of the gradient; 0 leaves it.
+        class_weights: of the loss: ``balanced`` is inverse to a class's count, ``sqrt`` to its
+            root.
+        label_smoothing: share of a label that is spread over all classes.
+        dropout: before the head.
+        ema_decay: of the exponential moving average of the weights, a step; 0 for none.
+        precision: Lightning's name, or ``auto``: ``16-mixed`` on CUDA, ``32-true`` elsewhere.
+        augmentation: random changes to training photos.
+    """
+
+    model_config = Strict
+
+    architecture: str = "efficientnet_v2_s"
+    size: Annotated[int, Field(ge=32, le=1024)] = 224
+    eval_size: Annotated[int, Field(ge=32, le=1024)] = 224
+    eval_resize_to: Annotated[int, Field(ge=32, le=2048)] = 224
+    epochs: Annotated[int, Field(ge=1)] = 15
+    batch: Annotated[int, Field(ge=1)] = 32
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    warmup_epochs: Annotated[int, Field(ge=0)] = 0
+    warmup_learning_rate: Positive = 1e-3
+    learning_rate: Positive = 1e-5
+    head_learning_rate: Positive = 1e-5
+    weight_decay: NonNegative = 0.01
+    schedule: Literal["plateau", "cosine"] = "plateau"
+    plateau_factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    plateau_patience: Annotated[int, Field(ge=0)] = 2
+    gradient_clip: NonNegative = 1.0
+    class_weights: Literal["balanced", "sqrt", "none"] = "balanced"
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = "auto"
+    augmentation: Augmentation = Augmentation()
+
+    @model_validator(mode="after")
+    def _sizes_agree(self) -> Recipe:
+        if self.eval_resize_to < self.eval_size:
+            raise ValueError("eval_resize_to must not be smaller than eval_size")
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError("warmup_epochs must be fewer than epochs")
+        return self
+
+    @property
+    def preprocess(self) -> PreprocessSpec:
+        """How the trained model is shown a photo."""
+        return PreprocessSpec(size=self.eval_size, resize_to=self.eval_resize_to)
+
+
+def built_in_recipes() -> tuple[str, ...]:
+    """Names of the recipes that come along."""
+    folder = resources.files(__package__) / "recipes"
+    return tuple(sorted(Path(item.name).stem for item in folder.iterdir()))
+
+
+def load_recipe(name_or_file: str, changes: Sequence[str] = ()) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        name_or_file: ``seed``, ``default``, or a TOML file.
+        changes: single values, such as ``"epochs=3"`` or ``"augmentation.blur=0.2"``.
+
+    Raises:
+        RecipeError: no such recipe, or every mistake in it.
+    """
+    values = _read(name_or_file)
+    for change in changes:
+        _set(values, change)
+    return validated(values, source=name_or_file)
+
+
+def validated(values: Mapping[str, Any], *, source: str) -> Recipe:
+    """Build a recipe from plain values.
+
+    Raises:
+        RecipeError: naming every wrong key and value.
+    """
+    try:
+        return Recipe.model_validate(dict(values))
+    except ValidationError as error:
+        wrong = "; ".join(_explain(one["loc"], one["msg"], one["type"]) for one in error.errors())
+        raise RecipeError(f"recipe {source}: {wrong}") from error
+
+
+def _explain(location: tuple[int | str, ...], message: str, kind: str) -> str:
+    name = ".".join(map(str, location))
+    if kind == "extra_forbidden":
+        return f"unknown key {name}"
+    message = message.removeprefix("Value error, ")
+    return f"{name}: {message}" if name else message
+
+
+def _read(name_or_file: str) -> dict[str, Any]:
+    if name_or_file in built_in_recipes():
+        file = resources.files(__package__) / "recipes" / f"{name_or_file}.toml"
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    path = Path(name_or_file)
+    if not path.is_file():
+        known = ", ".join(built_in_recipes())
+        raise RecipeError(f"no recipe {name_or_file!r}; give one of {known}, or a TOML file")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(f"{path}: not a TOML file ({error})") from error
+
+
+def _set(values: dict[str, Any], change: str) -> None:
+    key, equals, text = change.partition("=")
+    if not equals:
+        raise RecipeError(f"--set {change}: give KEY=VALUE")
+    *tables, name = key.strip().split(".")
+    for table in tables:
+        values = values.setdefault(table, {})
+        if not isinstance(values, dict):
+            raise RecipeError(f"--set {change}: {table} is not a table")
+    values[name] = _value(text.strip())
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text  # a bare word is a string: architecture=mobilenet_v2
+
+
+def to_toml(recipe: Recipe) -> str:
+    """The whole recipe as TOML, every default written out."""
+    values = recipe.model_dump()
+    augmentation = values.pop("augmentation")
+    lines = [f"{name} = {_literal(value)}" for name, value in values.items()]
+    inner = [f"{name} = {_literal(value)}" for name, value in augmentation.items()]
+    return "\n".join([*lines, "", "[augmentation]", *inner, ""])
+
+
+def _literal(value: object) -> str:
+    return f'"{value}"' if isinstance(value, str) else repr(value)

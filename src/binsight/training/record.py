@@ -1,0 +1,107 @@
+"""What a run writes down after each epoch: metrics, curves, the weights of the best epoch."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Callback
+from safetensors.torch import save_file
+
+from binsight.files import replacing, write_text
+
+from .curves import draw_curves
+from .module import Classification
+from .run import Run
+
+__all__ = ["BestWeights", "Record"]
+
+log = logging.getLogger(__name__)
+
+METRICS = ("train_loss", "val_loss", "val_accuracy", "val_balanced_accuracy")
+COLUMNS = ("epoch", *METRICS, "learning_rate")
+
+
+class BestWeights(Callback):
+    """Keeps the network of the epoch with the best validation accuracy; the first of equals.
+
+    It has to stand before a callback that averages weights: while that one has the averaged
+    weights swapped in, this one saves what was validated.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.best = -1.0
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save if this epoch is the best so far."""
+        assert isinstance(pl_module, Classification)
+        accuracy = float(pl_module.val_accuracy.compute())
+        if accuracy <= self.best:
+            return
+        self.best = accuracy
+        state = {k: v.cpu().contiguous() for k, v in pl_module.network.state_dict().items()}
+        with replacing(self.file) as temporary:
+            save_file(state, temporary, {"epoch": str(trainer.current_epoch)})
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `last.ckpt` keeps of this."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from `state_dict`."""
+        self.best = state_dict["best"]
+
+
+class Record(Callback):
+    """Writes ``metrics.csv``, ``metrics.json`` and ``curves.png`` after each epoch."""
+
+    def __init__(self, run: Run) -> None:
+        self.folder = run.folder
+        self.rows: list[dict[str, float]] = []
+
+    @property
+    def best(self) -> dict[str, float]:
+        """The row of the best epoch."""
+        return max(self.rows, key=lambda row: row["val_accuracy"])
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Add a row and write everything anew."""
+        seen = trainer.callback_metrics
+        row: dict[str, float] = {"epoch": trainer.current_epoch}
+        row |= {name: round(float(seen[name]), 6) for name in METRICS}
+        row["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
+        self.rows.append(row)
+        log.info(
+            "epoch %d: loss %.4f, validation loss %.4f, validation accuracy %.4f (best %.4f)",
+            row["epoch"],
+            row["train_loss"],
+            row["val_loss"],
+            row["val_accuracy"],
+            self.best["val_accuracy"],
+        )
+        self._write()
+
+    def _write(self) -> None:
+        with (
+            replacing(self.folder / "metrics.csv") as temporary,
+            temporary.open("w", encoding="utf-8", newline="") as file,
+        ):
+            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self.rows)
+        everything = {"best": self.best, "epochs": self.rows}
+        write_text(self.folder / "metrics.json", json.dumps(everything, indent=2) + "\n")
+        draw_curves(self.folder / "curves.png", self.rows)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `last.ckpt` keeps of this."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from `state_dict`; rows of an epoch that was cut off are gone."""
+        self.rows = list(state_dict["rows"])

@@ -1,0 +1,147 @@
+"""The run folder: what a training leaves behind, and how it is read again.
+
+run/
+  recipe.toml       every value that was used
+  run.json          photos, classes, first weights, binsight's version
+  split.csv         a copy of the split
+  metrics.csv       a row an epoch; metrics.json holds the same and the best epoch
+  curves.png        loss and accuracy
+  log.txt           what was printed
+  checkpoints/      best.safetensors (weights alone) and last.ckpt (to go on)
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from binsight.data.catalog import Catalog, scan
+from binsight.data.split import Split, read_split, write_split
+from binsight.errors import RunError, SplitError, UsageError
+from binsight.files import write_text
+
+from .recipe import Recipe, to_toml, validated
+
+__all__ = ["Facts", "Run", "create_run", "open_run"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a run knows about itself besides its recipe and split.
+
+    Args:
+        sources: folders or CSVs of the photos, as absolute paths.
+        weights: ``imagenet``, ``none`` or the file that was given.
+        classes: names, in the order of the outputs.
+        catalog_digest: of the photos.
+        binsight: version that trained.
+        started: date and time, UTC, ISO 8601.
+    """
+
+    sources: tuple[str, ...]
+    weights: str
+    classes: tuple[str, ...]
+    catalog_digest: str
+    binsight: str
+    started: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """An opened run folder."""
+
+    folder: Path
+    recipe: Recipe
+    facts: Facts
+    split: Split
+
+    @property
+    def best(self) -> Path:
+        """Weights of the best epoch."""
+        return self.folder / "checkpoints" / "best.safetensors"
+
+    @property
+    def last(self) -> Path:
+        """Everything that is needed to go on after the last whole epoch."""
+        return self.folder / "checkpoints" / "last.ckpt"
+
+    def photos(self, sources: tuple[Path, ...] = ()) -> Catalog:
+        """The photos of the run, checked against its split.
+
+        Args:
+            sources: where they are now, if they moved.
+
+        Raises:
+            DataError: they are gone or not the same.
+        """
+        found = sources or tuple(Path(source) for source in self.facts.sources)
+        return matching_catalog(found, self.split)
+
+
+def matching_catalog(sources: tuple[Path, ...], split: Split) -> Catalog:
+    """Scan the photos and make sure that they are those of the split.
+
+    Raises:
+        SplitError: photos are missing, new or changed.
+    """
+    catalog = scan(sources, duplicates=False)
+    if catalog.digest == split.catalog_digest:
+        return catalog
+    here = {photo.path: photo.label for photo in catalog.photos}
+    missing = sorted(set(split.label_of) - set(here))
+    added = sorted(set(here) - set(split.label_of))
+    if missing:
+        what = f"{len(missing)} of its photos are missing, such as {missing[0]}"
+    elif added:
+        what = f"{len(added)} photos are new, such as {added[0]}"
+    else:
+        what = "some photos or their classes changed"
+    raise SplitError(f"the split was made for other photos: {what}; make a new split")
+
+
+def create_run(
+    folder: Path, *, recipe: Recipe, split: Split, sources: tuple[Path, ...], weights: str
+) -> Run:
+    """Make a new run folder.
+
+    Raises:
+        UsageError: the folder is in use.
+    """
+    from binsight import __version__
+
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is not empty; choose another --out, or --resume it")
+    facts = Facts(
+        sources=tuple(str(source.absolute()) for source in sources),
+        weights=weights,
+        classes=split.classes,
+        catalog_digest=split.catalog_digest,
+        binsight=__version__,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    (folder / "checkpoints").mkdir(parents=True)
+    write_text(folder / "recipe.toml", to_toml(recipe))
+    write_split(folder / "split.csv", split)
+    write_text(folder / "run.json", json.dumps(asdict(facts), indent=2) + "\n")
+    return Run(folder, recipe, facts, split)
+
+
+def open_run(folder: Path) -> Run:
+    """Read a run folder.
+
+    Raises:
+        RunError: not a run folder.
+    """
+    try:
+        values = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        recipe = tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8"))
+        tuples = {name: tuple(values[name]) for name in ("sources", "classes")}
+        facts = Facts(**(values | tuples))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise RunError(f"{folder}: not the folder of a run ({error})") from error
+    source = str(folder / "recipe.toml")
+    split = read_split(folder / "split.csv")
+    return Run(folder, validated(recipe, source=source), facts, split)
