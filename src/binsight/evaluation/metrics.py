@@ -1,0 +1,230 @@
+"""Numbers that say how good a model is, with intervals that say how sure we are of them.
+
+Drawing them is left to `figures`, writing them to `report`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+from sklearn.metrics import precision_recall_fscore_support
+
+from binsight.errors import TrainingError, UsageError
+
+from .calibration import expected_calibration_error
+from .scored import Scored
+
+__all__ = ["ClassMetrics", "Interval", "Metrics", "Selective", "by_source", "evaluate", "selective"]
+
+LEVEL_PERCENT = 95.0
+LEAST_PROBABILITY = 1e-12
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Interval(_Frozen):
+    """A value and the ends of its 95 % bootstrap interval, all 0 to 1."""
+
+    value: float
+    low: float
+    high: float
+
+
+class ClassMetrics(_Frozen):
+    """One class: its scores, 0 to 1, and the number of photos that show it."""
+
+    name: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+class Selective(_Frozen):
+    """What happens when answers below ``threshold`` become "not sure".
+
+    ``coverage`` is the share of photos that still get an answer, ``accuracy`` the share of those
+    that is right; ``None`` when no photo gets an answer.
+    """
+
+    threshold: float
+    coverage: float
+    accuracy: float | None
+
+
+class Metrics(_Frozen):
+    """Everything `evaluate` measures. ``confusion[t][p]``: photos of class t called p."""
+
+    photos: int
+    accuracy: Interval
+    balanced_accuracy: Interval
+    macro_f1: Interval
+    nll: float
+    expected_calibration_error: float
+    mean_confidence: float
+    selective: Selective | None
+    per_class: tuple[ClassMetrics, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    resamples: int
+    seed: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain lists, numbers and strings, ready for JSON."""
+        return self.model_dump(mode="json")
+
+
+def evaluate(
+    scored: Scored, *, seed: int = 0, resamples: int = 1000, threshold: float | None = None
+) -> Metrics:
+    """Measure a model on labelled photos.
+
+    Balanced accuracy is the mean recall, macro F1 the mean F1, over the classes that have a
+    photo here; a class without one has no say. Intervals are percentile bootstrap intervals over
+    photos (Efron 1979), and a class that a resample happens to miss has no say in that resample.
+    Precision of a class that is never predicted counts as 0.
+
+    Args:
+        scored: what the model said; at least one photo.
+        seed: of the bootstrap.
+        resamples: of the bootstrap; at least 1.
+        threshold: the "not sure" threshold to report coverage and accuracy for, 0 to 1.
+
+    Raises:
+        TrainingError: no photos.
+        UsageError: ``resamples`` or ``threshold`` out of range.
+    """
+    if not len(scored):
+        raise TrainingError("no photos to evaluate; choose a part of the split that has some")
+    if resamples < 1:
+        raise UsageError(f"resamples is {resamples}; give at least 1")
+    confusion_cc = _confusion(scored)
+    accuracy, balanced, macro_f1 = _with_intervals(confusion_cc, seed, resamples)
+    return Metrics(
+        photos=len(scored),
+        accuracy=accuracy,
+        balanced_accuracy=balanced,
+        macro_f1=macro_f1,
+        nll=_nll(scored),
+        expected_calibration_error=expected_calibration_error(
+            scored.confidence_n, scored.correct_n
+        ),
+        mean_confidence=float(scored.confidence_n.mean(dtype=np.float64)),
+        selective=None if threshold is None else selective(scored, threshold),
+        per_class=_per_class(scored),
+        confusion=tuple(tuple(row) for row in confusion_cc.tolist()),
+        resamples=resamples,
+        seed=seed,
+    )
+
+
+def _confusion(scored: Scored) -> NDArray[np.int64]:
+    classes = len(scored.classes)
+    cell_n = scored.labels_n * classes + scored.predicted_n
+    counts = np.bincount(cell_n, minlength=classes * classes).astype(np.int64)
+    return counts.reshape(classes, classes)
+
+
+def _with_intervals(confusion_cc: NDArray[np.int64], seed: int, resamples: int) -> list[Interval]:
+    """Accuracy, balanced accuracy and macro F1, each with its interval.
+
+    Photos in one cell of the confusion matrix are alike to these metrics, so drawing n photos
+    with replacement is one multinomial draw over the cells that are not empty.
+    """
+    true_k, predicted_k = np.nonzero(confusion_cc)
+    counts_k = confusion_cc[true_k, predicted_k]
+    photos = int(counts_k.sum())
+    generator = np.random.default_rng(seed)
+    drawn_rk = generator.multinomial(photos, counts_k / photos, size=resamples)
+    value_m1 = _scores(counts_k[np.newaxis], true_k, predicted_k, len(confusion_cc))
+    drawn_mr = _scores(drawn_rk, true_k, predicted_k, len(confusion_cc))
+    tail = (100.0 - LEVEL_PERCENT) / 2
+    ends_2m = np.percentile(drawn_mr, [tail, 100.0 - tail], axis=1)
+    return [
+        Interval(value=float(value), low=float(low), high=float(high))
+        for value, low, high in zip(value_m1[:, 0], *ends_2m, strict=True)
+    ]
+
+
+def _scores(
+    counts_rk: NDArray[np.int64],
+    true_k: NDArray[np.intp],
+    predicted_k: NDArray[np.intp],
+    classes: int,
+) -> NDArray[np.float64]:
+    """Return accuracy, balanced accuracy and macro F1, shape (3, R), of R confusion matrices."""
+    weights_rk = counts_rk.astype(np.float64)
+    every_c = np.arange(classes)
+    is_true_kc = (true_k[:, np.newaxis] == every_c).astype(np.float64)
+    is_predicted_kc = (predicted_k[:, np.newaxis] == every_c).astype(np.float64)
+    support_rc = weights_rk @ is_true_kc
+    predicted_rc = weights_rk @ is_predicted_kc
+    hits_rc = weights_rk @ (is_true_kc * is_predicted_kc)
+    present_rc = support_rc > 0
+    recall_rc = hits_rc / np.maximum(support_rc, 1.0)
+    f1_rc = 2.0 * hits_rc / np.maximum(support_rc + predicted_rc, 1.0)
+    return np.stack(
+        [
+            hits_rc.sum(axis=1) / weights_rk.sum(axis=1),
+            recall_rc.mean(axis=1, where=present_rc),
+            f1_rc.mean(axis=1, where=present_rc),
+        ]
+    )
+
+
+def _per_class(scored: Scored) -> tuple[ClassMetrics, ...]:
+    columns = precision_recall_fscore_support(
+        scored.labels_n,
+        scored.predicted_n,
+        labels=np.arange(len(scored.classes)),
+        zero_division=0,
+    )
+    return tuple(
+        ClassMetrics(name=name, precision=precision, recall=recall, f1=f1, support=support)
+        for name, precision, recall, f1, support in zip(
+            scored.classes, *(column.tolist() for column in columns), strict=True
+        )
+    )
+
+
+def _nll(scored: Scored) -> float:
+    """Mean negative log-likelihood in nats; probabilities are taken as at least 1e-12."""
+    true_n = scored.probs_nc[np.arange(len(scored)), scored.labels_n].astype(np.float64)
+    return float(-np.log(np.clip(true_n, LEAST_PROBABILITY, 1.0)).mean())
+
+
+def selective(scored: Scored, threshold: float) -> Selective:
+    """Measure coverage and accuracy when answers below ``threshold`` become "not sure".
+
+    El-Yaniv and Wiener 2010, "On the Foundations of Noise-free Selective Classification".
+
+    Raises:
+        UsageError: ``threshold`` is outside 0 to 1.
+    """
+    if not 0.0 <= threshold <= 1.0:
+        raise UsageError(f"threshold is {threshold:g}; give a confidence from 0 to 1")
+    accepted_n = scored.confidence_n >= threshold
+    accuracy = float(scored.correct_n[accepted_n].mean()) if accepted_n.any() else None
+    coverage = float(accepted_n.mean())
+    return Selective(threshold=threshold, coverage=coverage, accuracy=accuracy)
+
+
+def by_source(scored: Scored) -> dict[str, Scored]:
+    """Group photos by where they came from: the first folder of ``<source>/<class>/<file>``.
+
+    Returns:
+        Sources in alphabetical order; empty when there is one source only, when a path has fewer
+        than three parts, or when the first folders are the classes themselves.
+    """
+    parts = [path.split("/") for path in scored.paths]
+    first_n = np.array([names[0] for names in parts], dtype=object)
+    sources = sorted(set(first_n))
+    if len(sources) < 2 or any(len(names) < 3 for names in parts):
+        return {}
+    if set(sources) <= set(scored.classes):
+        return {}
+    return {source: scored.subset(first_n == source) for source in sources}

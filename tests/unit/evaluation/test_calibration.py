@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import log_softmax, softmax
+
+from binsight.errors import MissingExtraError, TrainingError, UsageError
+from binsight.evaluation.calibration import (
+    choose_threshold,
+    expected_calibration_error,
+    fit_temperature,
+    reliability,
+)
+
+
+def logits_at(temperature, photos=20_000):
+    """Labels drawn from softmax(honest); the logits are `temperature` times too large."""
+    generator = np.random.default_rng(7)
+    honest = generator.normal(scale=2.0, size=(photos, 5))
+    uniform = generator.random((photos, 1))
+    labels = (softmax(honest, axis=1).cumsum(axis=1) < uniform).sum(axis=1).clip(max=4)
+    return temperature * honest, labels
+
+
+@pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5, 6.0])
+def test_known_temperature_is_found(temperature):
+    logits, labels = logits_at(temperature)
+    assert fit_temperature(logits, labels) == pytest.approx(temperature, rel=0.04)
+
+
+def test_log_probabilities_and_float32_give_the_same_answer():
+    logits, labels = logits_at(2.0, photos=2000)
+    found = fit_temperature(logits, labels)
+    assert fit_temperature(log_softmax(logits, axis=1), labels) == pytest.approx(found, rel=1e-5)
+    assert fit_temperature(logits.astype(np.float32), labels) == pytest.approx(found, rel=1e-4)
+
+
+def test_found_temperature_has_the_least_loss():
+    logits, labels = logits_at(1.7, photos=500)
+
+    def loss(temperature):
+        return -log_softmax(logits / temperature, axis=1)[np.arange(500), labels].mean()
+
+    found = fit_temperature(logits, labels)
+    assert loss(found) < min(loss(found * factor) for factor in (0.5, 0.9, 0.99, 1.01, 1.1, 2))
+
+
+def test_ends_of_the_range_are_for_the_faultless_and_the_hopeless():
+    logits = np.eye(4) * 3
+    assert fit_temperature(logits, np.arange(4)) == pytest.approx(0.1, rel=1e-3)
+    assert fit_temperature(logits, np.roll(np.arange(4), 1)) == pytest.approx(10.0, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "message"),
+    [
+        (np.zeros((0, 3)), np.zeros(0, int), "at least one photo"),
+        (np.zeros((2, 3)), np.zeros(3, int), "give"),
+        (np.zeros(3), np.zeros(3, int), "give"),
+        (np.array([[0.0, -np.inf]]), np.zeros(1, int), "not finite"),
+        (np.zeros((1, 2)), np.array([2]), "outside"),
+    ],
+)
+def test_logits_that_cannot_be_fitted_are_refused(logits, labels, message):
+    with pytest.raises(TrainingError, match=message):
+        fit_temperature(logits, labels)
+
+
+def test_missing_scipy_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
+    with pytest.raises(MissingExtraError, match=r"binsight\[train\]"):
+        fit_temperature(np.zeros((1, 2)), np.zeros(1, int))
+
+
+answered = st.lists(
+    st.tuples(st.integers(0, 20).map(lambda step: step / 20), st.booleans()),
+    min_size=1,
+    max_size=60,
+)
+
+
+@settings(deadline=None)
+@given(answered, st.sampled_from([0.0, 0.02, 0.1, 0.25, 0.5, 1.0]))
+def test_threshold_is_the_most_generous_that_respects_the_risk(pairs, risk):
+    confidence = np.array([pair[0] for pair in pairs], dtype=np.float32)
+    correct = np.array([pair[1] for pair in pairs])
+    chosen = choose_threshold(confidence, correct, risk=risk)
+
+    def respected(threshold):
+        accepted = correct[confidence >= threshold]
+        return accepted.size > 0 and (~accepted).sum() / accepted.size <= risk
+
+    assert 0.0 <= chosen <= 1.0
+    assert respected(chosen) or chosen == 1.0
+    assert not any(respected(other) for other in np.unique(confidence) if other < chosen)
+
+
+def test_threshold_worked_by_hand():
+    confidence = np.array([0.6, 0.9, 0.7, 0.8, 0.5])
+    correct = np.array([True, True, False, True, False])
+    assert choose_threshold(confidence, correct, risk=0.0) == 0.8
+    assert choose_threshold(confidence, correct, risk=0.25) == 0.6
+    assert choose_threshold(confidence, correct, risk=0.4) == 0.0
+
+
+def test_equal_confidences_are_accepted_together():
+    confidence = np.array([0.9, 0.7, 0.7])
+    assert choose_threshold(confidence, np.array([True, True, False]), risk=0.0) == 0.9
+
+
+def test_impossible_risk_gives_one():
+    assert choose_threshold(np.array([0.9, 0.8]), np.array([False, True]), risk=0.1) == 1.0
+
+
+def test_threshold_refuses_what_makes_no_sense():
+    with pytest.raises(UsageError, match="risk"):
+        choose_threshold(np.array([0.5]), np.array([True]), risk=2)
+    with pytest.raises(TrainingError, match="at least one photo"):
+        choose_threshold(np.zeros(0), np.zeros(0, bool))
+    with pytest.raises(TrainingError, match="outside 0 to 1"):
+        choose_threshold(np.array([np.nan]), np.array([True]))
+    with pytest.raises(TrainingError, match="booleans"):
+        choose_threshold(np.array([0.5]), np.array([1]))
+
+
+def test_calibration_error_worked_by_hand():
+    # 15 bins: 0.95 and 0.98 share the last (mean 0.965, half right), 0.62 is alone and right.
+    confidence = np.array([0.95, 0.98, 0.62])
+    correct = np.array([True, False, True])
+    wanted = (2 * abs(0.5 - 0.965) + 1 * abs(1.0 - 0.62)) / 3
+    assert expected_calibration_error(confidence, correct) == pytest.approx(wanted)
+
+
+def test_bins_are_open_below_and_closed_above():
+    table = reliability(np.array([0.0, 0.5, 0.51, 1.0]), np.array([True] * 4), bins=2)
+    assert table.counts_b.tolist() == [2, 2]
+    assert table.confidence_b == pytest.approx([0.25, 0.755])
+
+
+@settings(deadline=None)
+@given(answered)
+def test_model_that_is_always_right_errs_by_its_doubt(pairs):
+    confidence = np.array([pair[0] for pair in pairs])
+    correct = np.ones(len(pairs), dtype=bool)
+    error = expected_calibration_error(confidence, correct)
+    assert error == pytest.approx(1.0 - confidence.mean(), abs=1e-9)
+    assert reliability(confidence, correct).counts_b.sum() == len(pairs)
+
+
+def test_importing_calibration_loads_nothing_heavy():
+    code = (
+        "import sys, binsight.evaluation.calibration, binsight.evaluation.scored\n"
+        "print([m for m in ('scipy', 'sklearn', 'matplotlib', 'torch') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from binsight.errors import UsageError
+from binsight.evaluation import report
+from binsight.evaluation.metrics import evaluate
+from binsight.evaluation.report import write_report
+from binsight.evaluation.scored import Scored
+
+FILES = {
+    "classification_report.txt",
+    "confusion_matrix.png",
+    "mistakes.png",
+    "metrics.json",
+    "per_class.png",
+    "predictions.csv",
+    "reliability.png",
+    "report.html",
+}
+HOSTILE_CLASS = "<script>alert(1)</script>"
+HOSTILE_FILE = 'a/x/"><img src=http://example.org/p.png>.jpg'
+FACTS = {"Model": "best.onnx", "Split part": "test", "Note": "<b>& more</b>"}
+
+
+class Page(HTMLParser):
+    """Collects tags, attributes and text of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.words: list[str] = []
+        self.style = ""
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_data(self, data):
+        if self.tags and self.tags[-1] == "style" and not self.style:
+            self.style = data
+        self.words.append(" ".join(data.split()))
+
+    def values(self, *names):
+        return [value for _, name, value in self.attributes if name in names]
+
+
+@pytest.fixture(scope="module")
+def scored():
+    probs = [[0.9, 0.1, 0.0], [0.2, 0.7, 0.1], [0.6, 0.3, 0.1], [0.1, 0.1, 0.8]]
+    paths = ("a/glass/1.jpg", "a/metal/2.jpg", HOSTILE_FILE, "b/glass/4.jpg")
+    classes = ("glass", "metal", HOSTILE_CLASS)
+    return Scored(paths, np.array([0, 1, 1, 0]), np.array(probs, np.float32), classes)
+
+
+def write(folder, scored, threshold=0.65):
+    return write_report(
+        folder,
+        scored,
+        evaluate(scored, resamples=50, seed=3),
+        photos_root=folder,
+        title="How good & how sure",
+        facts=FACTS,
+        threshold=threshold,
+    )
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, scored):
+    return write(tmp_path_factory.mktemp("report") / "deep" / "report", scored)
+
+
+@pytest.fixture(scope="module")
+def page(written):
+    return Page(written.read_text("utf-8"))
+
+
+def test_all_files_are_there_and_nothing_else(written):
+    assert {path.name for path in written.parent.iterdir()} == FILES
+    assert written.name == "report.html"
+
+
+def test_page_fetches_nothing_and_runs_nothing(page):
+    sources = page.values("src", "href", "srcset", "action", "data", "poster", "background")
+    assert len(sources) == 4
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    assert not {"script", "link", "iframe", "object", "embed", "base", "form"} & set(page.tags)
+    assert not any(name.startswith("on") for _, name, _ in page.attributes)
+    assert page.style
+    assert "url(" not in page.style
+    assert "@import" not in page.style
+
+
+def test_images_on_the_page_are_the_figures_in_the_folder(written, page):
+    embedded = {base64.b64decode(value.split(",")[1]) for value in page.values("src")}
+    assert embedded == {path.read_bytes() for path in written.parent.glob("*.png")}
+    for data in embedded:
+        with Image.open(io.BytesIO(data)) as image:
+            image.verify()
+    assert all(page.values("alt"))
+
+
+def test_page_is_made_for_phones_and_for_the_dark(page):
+    assert "width=device-width, initial-scale=1" in page.values("content")
+    assert "prefers-color-scheme: dark" in page.style
+
+
+def test_hostile_names_are_text(page):
+    assert HOSTILE_CLASS in page.words
+    assert HOSTILE_FILE in page.words
+    assert FACTS["Note"] in page.words
+    assert "b" not in page.tags
+
+
+def test_page_tells_the_numbers(page):
+    text = " ".join(" ".join(page.words).split())
+    assert "How good & how sure" in text
+    assert "Measured on 4 labelled photos." in text
+    assert "Accuracy 50.0 %" in text
+    assert "Right when sure 66.7 % answers 75.0 % of the photos" in text
+    assert "Where the photos come from" in text
+    assert "50 resamples, seed 3" in text
+    for name, value in FACTS.items():
+        assert f"{name} {value}" in text
+
+
+def test_metrics_are_written_with_facts_and_sources(written, scored):
+    content = json.loads((written.parent / "metrics.json").read_text("utf-8"))
+    assert content["facts"] == FACTS
+    assert content["accuracy"]["value"] == 0.5
+    assert content["confusion"] == [[1, 0, 1], [1, 1, 0], [0, 0, 0]]
+    assert content["selective"]["coverage"] == 0.75
+    assert {name: part["photos"] for name, part in content["by_source"].items()} == {"a": 3, "b": 1}
+    assert content["by_source"]["a"]["accuracy"]["value"] == pytest.approx(2 / 3)
+    assert content["by_source"]["b"]["selective"]["accuracy"] == 0.0
+
+
+def test_predictions_and_text_report_are_written(written, scored):
+    with (written.parent / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(row["path"] for row in rows) == scored.paths
+    text = (written.parent / "classification_report.txt").read_text("utf-8")
+    assert all(name in text for name in ("precision", "glass", "metal", HOSTILE_CLASS))
+
+
+def test_single_source_and_no_threshold_are_left_out(tmp_path, scored):
+    simple = scored.subset(np.array([True, True, True, False]))
+    page = Page(write(tmp_path, simple, threshold=None).read_text("utf-8"))
+    assert "Where the photos come from" not in page.words
+    assert "Right when sure" not in page.words
+    assert "Classes" in page.words
+
+
+def test_faultless_model_and_a_single_photo_make_a_report(tmp_path, scored):
+    first = scored.subset(np.array([True, False, False, False]))
+    page = Page(write(tmp_path, first, threshold=1.0).read_text("utf-8"))
+    assert "Measured on 1 labelled photo." in page.words
+    assert "Files of the most confident mistakes" not in page.words
+    assert "\N{EN DASH}" in page.words  # nothing is accepted, so nothing can be right
+
+
+def test_failure_leaves_the_earlier_report(tmp_path, scored, monkeypatch):
+    write(tmp_path, scored)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def fail(*arguments, **options):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(report, "_render", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write(tmp_path, scored.subset(np.array([True, True, False, False])))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_report_is_replaced_and_threshold_is_checked(tmp_path, scored):
+    write(tmp_path, scored)
+    page = write(tmp_path, scored.subset(np.array([True, True, False, False])))
+    assert "Measured on 2 labelled photos." in Page(page.read_text("utf-8")).words
+    assert {path.name for path in tmp_path.iterdir()} == FILES
+    with pytest.raises(UsageError, match="threshold"):
+        write(tmp_path, scored, threshold=-0.1)
