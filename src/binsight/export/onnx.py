@@ -1,0 +1,209 @@
+"""A run becomes a bundle: ONNX graph, calibration on validation photos, parity, metadata."""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+import warnings
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from binsight.bundle import (
+    INPUT,
+    METADATA_KEY,
+    OUTPUTS,
+    Metadata,
+    Parity,
+    TrainingData,
+    write_bundle,
+)
+from binsight.data.dataset import LabelledPhotos
+from binsight.errors import ParityError, SplitError
+from binsight.evaluation.calibration import choose_threshold, fit_temperature
+from binsight.evaluation.scored import Scored
+from binsight.evaluation.scoring import best_network, labelled_part, logits_of, softmax
+from binsight.model.network import Network
+from binsight.runtime import Classifier
+from binsight.training.run import Run
+
+__all__ = ["PARITY_TOLERANCE", "export_bundle"]
+
+log = logging.getLogger(__name__)
+
+PARITY_TOLERANCE = 1e-4
+PARITY_PHOTOS = 256
+OPSET = 18
+Progress = Callable[[int, int], None]
+
+
+def export_bundle(
+    run: Run,
+    out: Path,
+    *,
+    sources: tuple[Path, ...] = (),
+    risk: float = 0.02,
+    licence: str = "Apache-2.0",
+    progress: Progress | None = None,
+) -> Metadata:
+    """Write the bundle of a run's best epoch.
+
+    The temperature and the threshold are fitted on the validation part. Parity is measured on
+    photos of that part; a bundle that does not answer like its checkpoint is not written.
+
+    Args:
+        run: a finished or interrupted run.
+        out: the bundle's path.
+        sources: where the photos are now, if they moved.
+        risk: largest share of wrong answers among the sure ones, on validation photos.
+        licence: SPDX identifier for the weights.
+        progress: called with (done, total) photos.
+
+    Raises:
+        ParityError: labels differ, or probabilities by more than 1e-4.
+        TrainingError: no epoch was finished.
+        DataError: the photos of the run are gone.
+    """
+    catalog = run.photos(sources)
+    if "val" not in run.split.parts:
+        raise SplitError("the split has no part 'val', which calibration needs")
+    paths, photos = labelled_part(catalog, run.split, "val", run.facts.classes)
+    network = best_network(run)
+    logits = logits_of(network, photos, run, progress=progress)
+    labels = np.array(photos.labels, np.int64)
+    temperature = fit_temperature(logits, labels)
+    probs = softmax(logits, temperature)
+    scored = Scored(paths, labels, probs, run.facts.classes)
+    threshold = choose_threshold(scored.confidence_n, scored.correct_n, risk=risk)
+    model = _to_onnx(network, temperature, run.recipe.eval_size)
+
+    def describe(parity: Parity) -> Metadata:
+        return _metadata(run, scored, temperature, threshold, risk, licence, parity)
+
+    parity = _measured_parity(model, describe, photos, probs)
+    metadata = describe(parity)
+    _write(out, model, metadata)
+    return metadata
+
+
+class _Answering(nn.Module):
+    """What the bundle computes: probabilities, embedding and feature map in one pass."""
+
+    def __init__(self, network: Network, temperature: float) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("temperature", torch.tensor(temperature, dtype=torch.float32))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        logits, embedding, feature_map = self.network(images)
+        return torch.softmax(logits / self.temperature, dim=1), embedding, feature_map
+
+
+def _to_onnx(network: Network, temperature: float, size: int) -> Any:
+    """The ONNX ModelProto with a free batch size."""
+    # A batch of one would be taken for a constant.
+    example = torch.zeros(2, 3, size, size)
+    # ONNX prefers plain strides, and the exporter warns about its own deprecations.
+    network = network.to(memory_format=torch.contiguous_format)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            _Answering(network, temperature).eval(),
+            (example,),
+            input_names=[INPUT],
+            output_names=list(OUTPUTS),
+            dynamic_shapes={"images": {0: torch.export.Dim("batch", min=1)}},
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    return program.model_proto
+
+
+def _metadata(
+    run: Run,
+    validation: Scored,
+    temperature: float,
+    threshold: float,
+    risk: float,
+    licence: str,
+    parity: Parity,
+) -> Metadata:
+    from binsight import __version__
+
+    counts = run.split.counts()["train"]
+    accepted = validation.confidence_n >= threshold
+    return Metadata(
+        classes=run.facts.classes,
+        preprocess=run.recipe.preprocess,
+        architecture=run.recipe.architecture,
+        temperature=temperature,
+        threshold=threshold,
+        threshold_risk=risk,
+        training=TrainingData(
+            photos=sum(counts.values()),
+            counts=counts,
+            catalog_digest=run.split.catalog_digest,
+            sources=tuple(Path(source).stem for source in run.facts.sources),
+        ),
+        metrics={
+            "val_photos": len(validation),
+            "val_accuracy": float(validation.correct_n.mean()),
+            "val_coverage": float(accepted.mean()),
+        },
+        parity=parity,
+        binsight_version=__version__,
+        licence=licence,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _write(out: Path, model: Any, metadata: Metadata) -> str:
+    del model.metadata_props[:]
+    entry = model.metadata_props.add()
+    entry.key, entry.value = METADATA_KEY, json.dumps(metadata.model_dump(mode="json"))
+    return write_bundle(out, model.SerializeToString())
+
+
+def _measured_parity(
+    model: Any,
+    describe: Callable[[Parity], Metadata],
+    photos: LabelledPhotos,
+    probs_nc: NDArray[np.float32],
+) -> Parity:
+    """Show photos to a draft of the bundle, and compare with the checkpoint's probabilities."""
+    step = max(1, len(photos.files) // PARITY_PHOTOS)
+    files = list(photos.files)[::step]
+    draft = describe(Parity(photos=len(files), same_label=1.0, max_difference=0.0))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "draft.onnx"
+        _write(path, model, draft)
+        answers = Classifier(path).classify(files)
+    found_nc = np.array([list(answer.probs.values()) for answer in answers], np.float32)
+    return check_parity(probs_nc[::step], found_nc)
+
+
+def check_parity(expected_nc: NDArray[np.float32], found_nc: NDArray[np.float32]) -> Parity:
+    """Compare two sets of probabilities of the same photos.
+
+    Raises:
+        ParityError: a label differs, or a probability by more than `PARITY_TOLERANCE`.
+    """
+    same = expected_nc.argmax(axis=1) == found_nc.argmax(axis=1)
+    difference = float(np.abs(expected_nc - found_nc).max())
+    if not same.all() or not difference <= PARITY_TOLERANCE:
+        raise ParityError(
+            f"the exported model does not answer like its checkpoint: {int((~same).sum())} of "
+            f"{len(same)} labels differ, probabilities by up to {difference:.2g} (allowed "
+            f"{PARITY_TOLERANCE:g}); no bundle was written"
+        )
+    return Parity(photos=len(same), same_label=float(same.mean()), max_difference=difference)

@@ -1,0 +1,1 @@
+"""Ways in for people and programs; everything here answers through a bundle."""

@@ -1,0 +1,64 @@
+"""The commands together, and how an error becomes one line and an exit status.
+
+Exit status: 0 all is well; 1 some photos could not be read; 2 nothing was done, and stderr says
+why in one line; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from binsight import __version__
+from binsight.errors import BinsightError
+
+from . import classify, data, evaluate, export, info, train
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="binsight",
+    help="Sort garbage by sight: say what a photo of waste is made of.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"binsight {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version and stop."
+    ),
+) -> None:
+    pass
+
+
+app.command("classify")(classify.classify)
+app.command("info")(info.info)
+app.add_typer(data.app, name="data")
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.command("export")(export.export)
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except BinsightError as error:
+        message = " ".join(str(error).split())
+        sys.stderr.write(f"binsight: {message}\n")
+        sys.exit(2)
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; keep the interpreter from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

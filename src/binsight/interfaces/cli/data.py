@@ -1,0 +1,202 @@
+"""``binsight data``: look at photos, split them, fetch them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from binsight.errors import SplitError, UsageError
+
+from .extras import needs_extra
+from .progress import reporting
+
+if TYPE_CHECKING:
+    from binsight.data.catalog import Catalog
+    from binsight.data.check import Report
+    from binsight.data.split import Split
+
+app = typer.Typer(help="Look at photos, split them, fetch them.", no_args_is_help=True)
+
+Photos = Annotated[
+    list[Path],
+    typer.Argument(help="Folders of class folders, or CSV files with path and label."),
+]
+
+
+def scanned(photos: list[Path], *, duplicates: bool = True) -> Catalog:
+    """Scan photos with progress."""
+    with needs_extra("data"):
+        from binsight.data.catalog import scan
+
+        with reporting("reading photos") as report:
+            return scan(photos, duplicates=duplicates, progress=report)
+
+
+@app.command("check")
+def check_photos(
+    photos: Photos,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Write a contact sheet, such as sheet.jpg.")
+    ] = None,
+    catalog: Annotated[Path | None, typer.Option(help="Write catalog.csv.")] = None,
+) -> None:
+    """Count photos and find unreadable, tiny and duplicate ones."""
+    from binsight.data.catalog import write_catalog
+    from binsight.data.check import check, contact_sheet
+
+    found = scanned(photos)
+    report = check(found)
+    if catalog:
+        write_catalog(catalog, found)
+    if sheet:
+        contact_sheet(found, sheet)
+    if as_json:
+        typer.echo(json.dumps(report.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        _print_report(report)
+
+
+def _print_report(report: Report) -> None:
+    typer.secho(f"{'class':20} {'photos':>8} {'share':>7}", bold=True)
+    for row in report.classes:
+        typer.echo(f"{row.name:20} {row.photos:>8,} {row.share:>7.1%}")
+    typer.echo(f"{'all':20} {report.photos:>8,}")
+    _print_list("unreadable or left out", (f"{p.path}: {p.reason}" for p in report.problems))
+    _print_list("tiny", (f"{p.path} ({p.width} x {p.height})" for p in report.tiny))
+    _print_list("same file", (", ".join(group) for group in report.exact))
+    _print_list("same picture", (", ".join(group) for group in report.near))
+    conflicts = (
+        ", ".join(f"{path} ({label})" for path, label in zip(one.paths, one.labels, strict=True))
+        for one in report.conflicts
+    )
+    _print_list("same picture, different class", conflicts)
+    for warning in report.warnings:
+        typer.secho(f"note: {warning}", fg="yellow")
+
+
+def _print_list(title: str, items: Iterable[str], *, most: int = 10) -> None:
+    rows = list(items)
+    if not rows:
+        return
+    typer.secho(f"\n{title}: {len(rows):,}", bold=True)
+    for row in rows[:most]:
+        typer.echo(f"  {row}")
+    if len(rows) > most:
+        typer.echo(f"  ... and {len(rows) - most:,} more (--json lists all)")
+
+
+@app.command("split")
+def split_photos(
+    photos: Photos,
+    out: Annotated[Path, typer.Option(help="The split, a CSV file.")],
+    ratios: Annotated[
+        str | None, typer.Option(help="Such as train=0.8,val=0.2. [default: 0.7, 0.15, 0.15]")
+    ] = None,
+    folds: Annotated[int | None, typer.Option(help="Make this many equal parts instead.")] = None,
+    lists: Annotated[
+        list[str] | None,
+        typer.Option("--list", help="Take over a part from a file of names: test=test.txt."),
+    ] = None,
+    keep_straddling: Annotated[
+        bool, typer.Option(help="With --list: keep duplicates that two lists claim.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="0 is a seed.")] = 0,
+) -> None:
+    """Divide photos into parts; duplicates stay together.
+
+    With --list, photos that no list names are dealt out by --ratios, or left unused without it.
+    """
+    from binsight.data.split import (
+        DEFAULT_RATIOS,
+        split_by_lists,
+        split_by_ratios,
+        split_into_folds,
+        write_split,
+    )
+
+    if folds is not None and (ratios or lists):
+        raise UsageError("--folds goes with neither --ratios nor --list")
+    shares = _parse_ratios(ratios) if ratios else None
+    named = _read_lists(lists or [])
+    catalog = scanned(photos)
+    if folds is not None:
+        split = split_into_folds(catalog, folds, seed=seed)
+    elif named:
+        split = split_by_lists(
+            catalog, named, rest=shares, seed=seed, keep_straddling=keep_straddling
+        )
+    else:
+        split = split_by_ratios(catalog, shares or DEFAULT_RATIOS, seed=seed)
+    write_split(out, split)
+    _print_split(split, catalog, out)
+
+
+def _parse_ratios(text: str) -> dict[str, float]:
+    shares: dict[str, float] = {}
+    for item in text.split(","):
+        name, equals, number = item.partition("=")
+        try:
+            share = float(number)
+        except ValueError:
+            equals = ""
+            share = 0.0
+        if not equals or not name.strip() or name.strip() in shares:
+            raise SplitError(f"--ratios {text}: give each part once, such as train=0.8,val=0.2")
+        shares[name.strip()] = share
+    return shares
+
+
+def _read_lists(items: list[str]) -> dict[str, list[str]]:
+    lists: dict[str, list[str]] = {}
+    for item in items:
+        part, equals, file = item.partition("=")
+        if not equals or not part or not file:
+            raise SplitError(f"--list {item}: give PART=FILE, such as test=test.txt")
+        try:
+            lines = Path(file).read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SplitError(f"--list {item}: {error}") from error
+        lists.setdefault(part, []).extend(line.strip() for line in lines if line.strip())
+    return lists
+
+
+def _print_split(split: Split, catalog: Catalog, out: Path) -> None:
+    counts = split.counts()
+    classes = sorted(set(split.label_of.values()))
+    head = " ".join(f"{name[:10]:>10}" for name in (*classes, "all"))
+    typer.secho(f"{'part':10} {head}", bold=True)
+    for part, row in counts.items():
+        cells = " ".join(f"{row[name]:>10,}" for name in classes)
+        typer.echo(f"{part:10} {cells} {sum(row.values()):>10,}")
+    if split.straddling():
+        typer.secho(
+            f"note: {len(split.straddling())} duplicate groups are in more than one part",
+            fg="yellow",
+        )
+    if catalog.problems:
+        typer.secho(f"note: {len(catalog.problems)} files were left out", fg="yellow")
+    typer.echo(f"wrote {out}")
+
+
+@app.command("fetch")
+def fetch_photos(
+    source: Annotated[str, typer.Argument(help="trashnet, or the URL of a .zip or .tar.gz.")],
+    out: Annotated[Path, typer.Option(help="New folder for the photos.")],
+    sha256: Annotated[str | None, typer.Option(help="Checksum of the archive.")] = None,
+) -> None:
+    """Download a data set into class folders; an interrupted transfer is resumed."""
+    with needs_extra("data"):
+        from binsight.data.fetch import fetch
+
+        with reporting("downloading", unit="bytes") as report:
+            result = fetch(source, out, sha256=sha256, progress=report)
+    for name, count in result.classes.items():
+        typer.echo(f"{name:20} {count:>8,}")
+    if result.ignored:
+        typer.echo(f"left out {result.ignored:,} files that are no photos of a class")
+    typer.echo(f"{result.photos:,} photos in {result.folder}")

@@ -1,0 +1,49 @@
+"""``binsight export``: a run in, a bundle out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .extras import needs_extra
+from .progress import reporting
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    out: Annotated[Path, typer.Option(help="The bundle, such as mine.onnx.")],
+    photos: Annotated[
+        list[Path] | None, typer.Option(help="Where the photos are now, if they moved.")
+    ] = None,
+    risk: Annotated[
+        float,
+        typer.Option(help="Largest share of wrong answers among the sure ones.", min=0, max=1),
+    ] = 0.02,
+    licence: Annotated[str, typer.Option(help="SPDX identifier for the weights.")] = "Apache-2.0",
+) -> None:
+    """Write the bundle of a run's best epoch, calibrated and checked against the checkpoint."""
+    with needs_extra("train"):
+        from binsight.export.onnx import export_bundle
+        from binsight.training.run import open_run
+
+        with reporting("calibrating") as report:
+            described = export_bundle(
+                open_run(run),
+                out,
+                sources=tuple(photos or ()),
+                risk=risk,
+                licence=licence,
+                progress=report,
+            )
+    parity = described.parity
+    typer.echo(
+        f"parity on {parity.photos} photos: same label on {parity.same_label:.0%}, probabilities "
+        f"within {parity.max_difference:.1g}"
+    )
+    typer.echo(
+        f"temperature {described.temperature:.3f}, sure from {described.threshold:.3f} "
+        f"({described.metrics['val_coverage']:.0%} of validation photos)"
+    )
+    typer.echo(f"wrote {out}; next: binsight classify PHOTO --model {out}")

@@ -1,0 +1,23 @@
+"""A missing optional dependency becomes one line that says what to install."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from binsight.errors import BinsightError, MissingExtraError
+
+__all__ = ["needs_extra"]
+
+
+@contextmanager
+def needs_extra(extra: str) -> Iterator[None]:
+    """Turn a failed import inside the block into `MissingExtraError`."""
+    try:
+        yield
+    except BinsightError:
+        raise
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("binsight"):
+            raise
+        raise MissingExtraError((error.name or "a package").partition(".")[0], extra) from error

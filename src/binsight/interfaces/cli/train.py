@@ -1,0 +1,140 @@
+"""``binsight train``: a recipe, photos and a split in, a run folder out."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from binsight.errors import UsageError
+
+from .extras import needs_extra
+
+if TYPE_CHECKING:
+    from binsight.training.recipe import Recipe
+    from binsight.training.run import Run
+
+
+def train(
+    out: Annotated[Path, typer.Option(help="The run folder.")],
+    photos: Annotated[
+        list[Path] | None, typer.Argument(help="Folders of class folders, or CSV files.")
+    ] = None,
+    split: Annotated[
+        Path | None, typer.Option(help="Made by: binsight data split. Needs train and val.")
+    ] = None,
+    fold: Annotated[
+        int | None, typer.Option(help="Of a split into folds: the one that validates.")
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="default, seed, or a TOML file. [default: default]")
+    ] = None,
+    arch: Annotated[
+        str | None, typer.Option(help="torchvision's name; as --set architecture=NAME.")
+    ] = None,
+    weights: Annotated[
+        str, typer.Option(help="imagenet (downloaded once), none, or a weight file.")
+    ] = "imagenet",
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="Change one value: epochs=3.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on after the last whole epoch in --out.")
+    ] = False,
+    workers: Annotated[int, typer.Option(help="Processes that prepare photos.", min=0)] = 2,
+    accelerator: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
+    tensorboard: Annotated[bool, typer.Option(help="Also write TensorBoard logs.")] = False,
+) -> None:
+    """Fine-tune a network on photos."""
+    changes = [*([f"architecture={arch}"] if arch else []), *(changes or [])]
+    with needs_extra("train"):
+        from binsight.training import train as training
+
+        _calm_lightning()
+        if resume and (out / "run.json").exists():
+            run = _resumed(out, recipe, changes)
+        else:
+            run = _new(out, tuple(photos or ()), split, fold, recipe, weights, changes)
+        _log_to(out / "log.txt")
+        try:
+            best = training.train(
+                run,
+                run.photos(tuple(photos or ())),
+                resume=run.last.is_file(),
+                workers=workers,
+                progress=sys.stderr.isatty(),
+                tensorboard=tensorboard,
+                accelerator=accelerator,
+            )
+        except KeyboardInterrupt:
+            typer.echo(f"interrupted; go on with: binsight train --out {out} --resume", err=True)
+            raise typer.Exit(130) from None
+    typer.echo(f"best validation accuracy {best:.2%}; next: binsight evaluate {out}")
+
+
+def _new(
+    out: Path,
+    photos: tuple[Path, ...],
+    split: Path | None,
+    fold: int | None,
+    recipe: str | None,
+    weights: str,
+    changes: list[str],
+) -> Run:
+    from binsight.data.split import read_split
+    from binsight.training.recipe import load_recipe
+    from binsight.training.run import create_run
+
+    if not photos or split is None:
+        raise UsageError(
+            "give photos and --split; make one with: binsight data split PHOTOS --out split.csv"
+        )
+    resolved = load_recipe(recipe or "default", changes)
+    parts = read_split(split)
+    if fold is not None:
+        parts = parts.with_fold(fold)
+    for part in ("train", "val"):
+        parts.paths(part)
+    _check_early(resolved, parts.classes, weights)
+    return create_run(out, recipe=resolved, split=parts, sources=photos, weights=_where(weights))
+
+
+def _check_early(recipe: Recipe, classes: tuple[str, ...], weights: str) -> None:
+    """Fail on a wrong architecture or weight file before a folder is made."""
+    from binsight.model.weights import build_with_weights
+
+    build_with_weights(recipe.architecture, weights, classes=len(classes), dropout=recipe.dropout)
+
+
+def _where(weights: str) -> str:
+    return weights if weights in {"imagenet", "none"} else str(Path(weights).absolute())
+
+
+def _resumed(out: Path, recipe: str | None, changes: list[str]) -> Run:
+    from binsight.training.recipe import load_recipe
+    from binsight.training.run import open_run
+
+    run = open_run(out)
+    if (recipe or changes) and load_recipe(recipe or "default", changes) != run.recipe:
+        raise UsageError(f"{out} was begun with another recipe; --resume keeps {out}/recipe.toml")
+    return run
+
+
+def _calm_lightning() -> None:
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+
+
+def _log_to(file: Path) -> None:
+    logger = logging.getLogger("binsight")
+    logger.setLevel(logging.INFO)
+    for handler in (logging.FileHandler(file, encoding="utf-8"), logging.StreamHandler()):
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+        logger.addHandler(handler)

@@ -1,0 +1,176 @@
+"""The classifier: photos in, predictions out. It never imports torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple, cast, overload
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from binsight.bundle import INPUT, OUTPUTS, Metadata, digest_of, parse_metadata, read_verified
+from binsight.errors import ImageError, NotABundleError
+from binsight.images import DEFAULT_LIMITS, ImageLimits, ImageSource
+from binsight.preprocess import load
+
+from .cpus import available_cpus
+from .prediction import Prediction
+
+__all__ = ["Classifier", "RawOutputs", "builtin_model"]
+
+Floats = NDArray[np.float32]
+
+
+class RawOutputs(NamedTuple):
+    """Everything that one run of the graph gives, as `bundle` describes it."""
+
+    probs_nc: Floats
+    embedding_nd: Floats
+    feature_map_nkhw: Floats
+
+
+def builtin_model() -> Path:
+    """The bundle that comes along with the package."""
+    return Path(str(resources.files("binsight") / "models" / "mobilenet_v2.onnx"))
+
+
+class Classifier:
+    """Says what photos show.
+
+    One instance may be used from several threads at once.
+
+    Args:
+        model: a bundle; ``None`` takes the built-in one.
+        threads: of ONNX Runtime; ``None`` uses the CPUs that this process may use.
+        limits: what a single photo may cost.
+
+    Raises:
+        BundleError: the file is no bundle, too new, or altered.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        threads: int | None = None,
+        limits: ImageLimits = DEFAULT_LIMITS,
+    ) -> None:
+        self.path = builtin_model() if model is None else Path(model)
+        data = read_verified(self.path)
+        self.digest = digest_of(data)
+        self._session = _session(self.path, data, threads or available_cpus())
+        custom = self._session.get_modelmeta().custom_metadata_map
+        self.metadata: Metadata = parse_metadata(self.path, custom)
+        self._limits = limits
+        _check_signature(self.path, self._session, self.metadata)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the probabilities."""
+        return self.metadata.classes
+
+    @overload
+    def classify(self, photos: ImageSource) -> Prediction: ...  # type: ignore[overload-overlap]
+    @overload
+    def classify(self, photos: Sequence[ImageSource]) -> list[Prediction]: ...
+    def classify(
+        self, photos: ImageSource | Sequence[ImageSource]
+    ) -> Prediction | list[Prediction]:
+        """Classify one photo, or a list of them.
+
+        Args:
+            photos: path, encoded bytes, PIL image, uint8 array (H, W, 3) in RGB order, or a list
+                or tuple of such.
+
+        Raises:
+            ImageError: a photo cannot be used. For many photos of which some may be broken, see
+                `classify_each`.
+        """
+        if not isinstance(photos, list | tuple):
+            return self.classify([cast("ImageSource", photos)])[0]
+        answers = []
+        for answer in self.classify_each(photos):
+            if isinstance(answer, ImageError):
+                raise answer
+            answers.append(answer)
+        return answers
+
+    def classify_each(
+        self, photos: Iterable[ImageSource], *, batch: int = 8
+    ) -> Iterator[Prediction | ImageError]:
+        """Classify any number of photos in constant memory; a broken one gives its error.
+
+        Args:
+            photos: as for `classify`; taken as they are needed.
+            batch: photos in one run of the graph.
+        """
+        waiting: list[Floats | ImageError] = []
+        for photo in photos:
+            waiting.append(self._prepared(photo))
+            if len(waiting) == batch:
+                yield from self._answers(waiting)
+                waiting = []
+        yield from self._answers(waiting)
+
+    def run(self, images_nchw: Floats) -> RawOutputs:
+        """Run the graph on preprocessed images: (N, 3, size, size), N of at least 1."""
+        return RawOutputs(*self._session.run(list(OUTPUTS), {INPUT: images_nchw}))
+
+    def _prepared(self, photo: ImageSource) -> Floats | ImageError:
+        try:
+            return load(photo, self.metadata.preprocess, limits=self._limits)
+        except ImageError as error:
+            return error
+
+    def _answers(self, waiting: Sequence[Floats | ImageError]) -> Iterator[Prediction | ImageError]:
+        readable = [one for one in waiting if not isinstance(one, ImageError)]
+        outputs = self.run(np.stack(readable)) if readable else None
+        number = 0
+        for one in waiting:
+            if isinstance(one, ImageError):
+                yield one
+            else:
+                assert outputs is not None
+                yield self._prediction(outputs.probs_nc[number], outputs.embedding_nd[number])
+                number += 1
+
+    def _prediction(self, probs_c: Floats, embedding_d: Floats) -> Prediction:
+        best = int(probs_c.argmax())
+        confidence = float(probs_c[best])
+        return Prediction(
+            label=self.classes[best],
+            confidence=confidence,
+            sure=confidence >= self.metadata.threshold,
+            probs=dict(zip(self.classes, map(float, probs_c), strict=True)),
+            embedding=embedding_d.copy(),  # a view would keep the whole batch alive
+        )
+
+
+def _session(path: Path, data: bytes, threads: int) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Spinning threads would fight over a small machine with whatever decodes the next photos.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    # ONNX Runtime's exceptions share no public base class.
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise NotABundleError(f"{path}: ONNX Runtime cannot load it ({reason})") from error
+
+
+def _check_signature(path: Path, session: ort.InferenceSession, metadata: Metadata) -> None:
+    names = {output.name for output in session.get_outputs()}
+    side = metadata.preprocess.size
+    inputs = [(one.name, list(one.shape[1:])) for one in session.get_inputs()]
+    if inputs != [(INPUT, [3, side, side])] or not names.issuperset(OUTPUTS):
+        raise NotABundleError(f"{path}: inputs or outputs are not those of a bundle")
+    probs = next(output for output in session.get_outputs() if output.name == "probs")
+    if probs.shape[1] != len(metadata.classes):
+        raise NotABundleError(f"{path}: {probs.shape[1]} outputs, {len(metadata.classes)} classes")
