@@ -6,6 +6,7 @@ why in one line; 130 interrupted.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -15,6 +16,7 @@ from binsight import __version__
 from binsight.errors import BinsightError
 
 from . import classify, data, evaluate, export, info, train
+from .terminal import printable
 
 __all__ = ["app", "main"]
 
@@ -35,11 +37,14 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     version: bool = typer.Option(
         False, "--version", callback=_version, is_eager=True, help="Print the version and stop."
     ),
 ) -> None:
-    pass
+    del version  # its callback has seen it
+    if os.environ.get("NO_COLOR"):  # https://no-color.org
+        context.color = False
 
 
 app.command("classify")(classify.classify)
@@ -53,9 +58,12 @@ app.command("export")(export.export)
 def main() -> None:
     """Run the command line."""
     try:
-        app()
+        # A file name of undecodable bytes must not end a list of others.
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
+        app(prog_name="binsight")
     except BinsightError as error:
-        message = " ".join(str(error).split())
+        message = printable(" ".join(str(error).split()))
         sys.stderr.write(f"binsight: {message}\n")
         sys.exit(2)
     except BrokenPipeError:

@@ -13,6 +13,7 @@ from binsight.errors import SplitError, UsageError
 
 from .extras import needs_extra
 from .progress import reporting
+from .terminal import columns, padded, printable
 
 if TYPE_CHECKING:
     from binsight.data.catalog import Catalog
@@ -56,16 +57,17 @@ def check_photos(
     if sheet:
         contact_sheet(found, sheet)
     if as_json:
-        typer.echo(json.dumps(report.to_dict(), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(report.to_dict(), indent=2))
     else:
         _print_report(report)
 
 
 def _print_report(report: Report) -> None:
-    typer.secho(f"{'class':20} {'photos':>8} {'share':>7}", bold=True)
+    names = max(20, *(columns(row.name) for row in report.classes))
+    typer.secho(f"{padded('class', names)} {'photos':>8} {'share':>7}", bold=True)
     for row in report.classes:
-        typer.echo(f"{row.name:20} {row.photos:>8,} {row.share:>7.1%}")
-    typer.echo(f"{'all':20} {report.photos:>8,}")
+        typer.echo(f"{padded(row.name, names)} {row.photos:>8,} {row.share:>7.1%}")
+    typer.echo(f"{padded('all', names)} {report.photos:>8,}")
     _print_list("unreadable or left out", (f"{p.path}: {p.reason}" for p in report.problems))
     _print_list("tiny", (f"{p.path} ({p.width} x {p.height})" for p in report.tiny))
     _print_list("same file", (", ".join(group) for group in report.exact))
@@ -76,7 +78,7 @@ def _print_report(report: Report) -> None:
     )
     _print_list("same picture, different class", conflicts)
     for warning in report.warnings:
-        typer.secho(f"note: {warning}", fg="yellow")
+        typer.secho(f"note: {printable(warning)}", fg="yellow")
 
 
 def _print_list(title: str, items: Iterable[str], *, most: int = 10) -> None:
@@ -85,7 +87,7 @@ def _print_list(title: str, items: Iterable[str], *, most: int = 10) -> None:
         return
     typer.secho(f"\n{title}: {len(rows):,}", bold=True)
     for row in rows[:most]:
-        typer.echo(f"  {row}")
+        typer.echo(f"  {printable(row)}")
     if len(rows) > most:
         typer.echo(f"  ... and {len(rows) - most:,} more (--json lists all)")
 
@@ -168,11 +170,12 @@ def _read_lists(items: list[str]) -> dict[str, list[str]]:
 def _print_split(split: Split, catalog: Catalog, out: Path) -> None:
     counts = split.counts()
     classes = sorted(set(split.label_of.values()))
-    head = " ".join(f"{name[:10]:>10}" for name in (*classes, "all"))
-    typer.secho(f"{'part':10} {head}", bold=True)
+    widths = {name: max(7, columns(name)) for name in classes}
+    head = " ".join(" " * (widths[name] - columns(name)) + name for name in classes)
+    typer.secho(f"{'part':10} {head} {'all':>8}", bold=True)
     for part, row in counts.items():
-        cells = " ".join(f"{row[name]:>10,}" for name in classes)
-        typer.echo(f"{part:10} {cells} {sum(row.values()):>10,}")
+        cells = " ".join(f"{row[name]:>{widths[name]},}" for name in classes)
+        typer.echo(f"{part:10} {cells} {sum(row.values()):>8,}")
     if split.straddling():
         typer.secho(
             f"note: {len(split.straddling())} duplicate groups are in more than one part",

@@ -141,7 +141,7 @@ def _print(scored: Scored, metrics: Metrics) -> None:
 
 def _print_row(name: str, metrics: Metrics) -> None:
     cells = (metrics.accuracy, metrics.balanced_accuracy, metrics.macro_f1)
-    typer.echo(f"{name:20} {metrics.photos:>7,}  " + "  ".join(map(_percent, cells)))
+    typer.echo(f"{name:20} {metrics.photos:>7,}  " + "  ".join(map(_percent, cells)).rstrip())
 
 
 def _percent(value: Interval) -> str:

@@ -18,6 +18,7 @@ def needs_extra(extra: str) -> Iterator[None]:
     except BinsightError:
         raise
     except ModuleNotFoundError as error:
-        if (error.name or "").startswith("binsight"):
+        package = (error.name or "").partition(".")[0]
+        if package in {"", "binsight"}:
             raise
-        raise MissingExtraError((error.name or "a package").partition(".")[0], extra) from error
+        raise MissingExtraError(package, extra) from error

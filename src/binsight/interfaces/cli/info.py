@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from binsight.runtime import Classifier
+from .classify import opened
 
 
 def info(
@@ -17,6 +17,6 @@ def info(
     ] = None,
 ) -> None:
     """Check a bundle and print its description as JSON."""
-    classifier = Classifier(model)
+    classifier = opened(model)
     described = {"path": str(classifier.path), "digest": classifier.digest}
     typer.echo(json.dumps(described | classifier.metadata.model_dump(mode="json"), indent=2))

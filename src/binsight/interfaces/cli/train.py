@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from binsight.training.recipe import Recipe
     from binsight.training.run import Run
 
+# Lightning's advice on what is so on purpose, and its own deprecations.
+UNHELPFUL = (
+    ".*does not have many workers.*",
+    ".*GPU available but not used.*",
+    ".*Checkpoint directory .* is not empty.*",
+    ".*The dirpath has changed.*",
+    ".*LeafSpec.* is deprecated.*",
+)
+
 
 def train(
     out: Annotated[Path, typer.Option(help="The run folder.")],
@@ -55,6 +64,7 @@ def train(
         from binsight.training import train as training
 
         _calm_lightning()
+        _check_accelerator(accelerator)
         if resume and (out / "run.json").exists():
             run = _resumed(out, recipe, changes)
         else:
@@ -66,7 +76,8 @@ def train(
                 run.photos(tuple(photos or ())),
                 resume=run.last.is_file(),
                 workers=workers,
-                progress=sys.stderr.isatty(),
+                # Lightning's bar writes to stdout, which a pipe or file should not get.
+                progress=sys.stderr.isatty() and sys.stdout.isatty(),
                 tensorboard=tensorboard,
                 accelerator=accelerator,
             )
@@ -74,6 +85,15 @@ def train(
             typer.echo(f"interrupted; go on with: binsight train --out {out} --resume", err=True)
             raise typer.Exit(130) from None
     typer.echo(f"best validation accuracy {best:.2%}; next: binsight evaluate {out}")
+
+
+def _check_accelerator(name: str) -> None:
+    import torch
+
+    if name not in {"auto", "cpu", "gpu"}:
+        raise UsageError(f"--accelerator {name}: give auto, cpu or gpu")
+    if name == "gpu" and not torch.accelerator.is_available():
+        raise UsageError("--accelerator gpu: PyTorch finds none; give auto or cpu")
 
 
 def _new(
@@ -93,6 +113,8 @@ def _new(
         raise UsageError(
             "give photos and --split; make one with: binsight data split PHOTOS --out split.csv"
         )
+    if (out / "run.json").exists():
+        raise UsageError(f"{out} holds a run; go on with --resume, or choose another --out")
     resolved = load_recipe(recipe or "default", changes)
     parts = read_split(split)
     if fold is not None:
@@ -128,8 +150,8 @@ def _calm_lightning() -> None:
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+    for message in UNHELPFUL:
+        warnings.filterwarnings("ignore", message=message)
 
 
 def _log_to(file: Path) -> None:
