@@ -49,7 +49,7 @@ DIGEST_KEY = b"binsight.digest"
 INPUT = "images"
 OUTPUTS = ("probs", "embedding", "feature_map")
 
-Strict = ConfigDict(frozen=True, extra="forbid")
+Strict = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -157,8 +157,11 @@ def read_verified(path: Path) -> bytes:
         raise NotABundleError(f"{path}: {error.strerror or error}") from error
     size = len(_trailer("0" * 64))
     body, trailer = data[:-size], data[-size:]
-    if DIGEST_KEY not in data:
-        raise NotABundleError(f"{path}: not a binsight bundle; make one with: binsight export RUN")
+    # Either may be what was damaged.
+    if DIGEST_KEY not in data and _field(1, METADATA_KEY.encode("ascii")) not in data:
+        raise NotABundleError(
+            f"{path}: not a whole binsight bundle; make one with: binsight export RUN"
+        )
     if trailer != _trailer(hashlib.sha256(body).hexdigest()):
         raise AlteredBundleError(f"{path}: altered or damaged since it was written; get it again")
     return data
@@ -182,6 +185,8 @@ def parse_metadata(path: Path, custom: Mapping[str, str]) -> Metadata:
     """
     values = _json_object(path, custom.get(METADATA_KEY))
     version = values.get("format_version")
+    if version is None:
+        raise NotABundleError(f"{path}: broken description (format_version: missing)")
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise BundleTooNewError(
             f"{path}: has format {version}, this binsight reads up to {FORMAT_VERSION}; "
@@ -198,7 +203,7 @@ def parse_metadata(path: Path, custom: Mapping[str, str]) -> Metadata:
 def _json_object(path: Path, text: str | None) -> dict[str, Any]:
     try:
         values = json.loads(text or "")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise NotABundleError(f"{path}: carries no description of a bundle") from error
     if not isinstance(values, dict):
         raise NotABundleError(f"{path}: carries no description of a bundle")

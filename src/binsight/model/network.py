@@ -73,6 +73,15 @@ class Network(nn.Module):
         self.features.train(not frozen)
         self.neck.train(not frozen)
 
+    def freeze_statistics(self) -> None:
+        """Keep the running means and variances of every BatchNorm, and normalise by them.
+
+        It holds until `freeze_backbone` puts the backbone in train mode again.
+        """
+        for module in self.features.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+
 
 def build(name: str, *, classes: int, dropout: float = 0.2) -> Network:
     """Build a network without trained weights.

@@ -6,6 +6,7 @@ nothing in it is ever executed.
 
 from __future__ import annotations
 
+import http.client
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,17 @@ __all__ = ["IMAGENET", "NONE", "build_with_weights", "read_state"]
 
 IMAGENET = "imagenet"
 NONE = "none"
+# What the two readers raise on files of other kinds.
+NOT_TENSORS = (
+    SafetensorError,
+    pickle.UnpicklingError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+)
 
 
 def build_with_weights(name: str, weights: str, *, classes: int, dropout: float) -> Network:
@@ -64,10 +76,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except (OSError, *NOT_TENSORS) as error:
         raise WeightsError(
-            f"{path}: not a safetensors file or a state dict of tensors ({reason})"
+            f"{path}: not a safetensors file or a state dict of tensors ({_first_line(error)})"
         ) from error
     return _tensors(path, loaded)
 
@@ -85,6 +96,10 @@ def _tensors(path: Path, loaded: object) -> dict[str, Tensor]:
     return network or dict(state)
 
 
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
 def _download(name: str) -> dict[str, Tensor]:
     choices = models.get_model_weights(name) if name in models.list_models() else ()
     found = next((one for one in choices if one.name == "IMAGENET1K_V1"), None)
@@ -94,8 +109,9 @@ def _download(name: str) -> dict[str, Tensor]:
         state: Mapping[str, Tensor] = found.get_state_dict(
             progress=True, check_hash=True, weights_only=True
         )
-    # URLError and timeouts are OSErrors; a wrong hash and a cut file are RuntimeErrors.
-    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
+    # URLError and timeouts are OSErrors; a wrong hash is a RuntimeError; a file that was put in
+    # place by hand may hold anything.
+    except (http.client.HTTPException, OSError, *NOT_TENSORS) as error:
         raise WeightsError(_how_to_get(name, found.url, error)) from error
     return dict(state)
 
@@ -103,8 +119,9 @@ def _download(name: str) -> dict[str, Tensor]:
 def _how_to_get(name: str, url: str, error: Exception) -> str:
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     file = Path(urlparse(url).path).name
+    reason = _first_line(error)
     return (
-        f"could not download the ImageNet weights of {name} ({error}); get {url} on another "
+        f"could not load the ImageNet weights of {name} ({reason}); get {url} on another "
         f"machine and put it at {folder / file}, or give --weights FILE, or --weights none"
     )
 
@@ -124,9 +141,10 @@ def _from_run(
     name: str, source: str, state: dict[str, Tensor], *, classes: int, dropout: float
 ) -> Network:
     network = build(name, classes=classes, dropout=dropout)
-    if state["head.weight"].shape[0] != classes:
+    other_classes = len(state["head.weight"]) != classes
+    if other_classes:
         state = {key: value for key, value in state.items() if not key.startswith("head.")}
-    _load(network, state, name, source, may_miss="head.")
+    _load(network, state, name, source, may_miss="head." if other_classes else None)
     return network
 
 
@@ -138,13 +156,13 @@ def _head_name(model: nn.Module) -> str:
 
 
 def _load(
-    model: nn.Module, state: Mapping[str, Tensor], name: str, source: str, *, may_miss: str
+    model: nn.Module, state: Mapping[str, Tensor], name: str, source: str, *, may_miss: str | None
 ) -> None:
     try:
         keys = model.load_state_dict(state, strict=False)
     except RuntimeError as error:
         raise WeightsError(f"{source}: not the weights of {name} (shapes differ)") from error
-    missing = [key for key in keys.missing_keys if not key.startswith(may_miss)]
+    missing = [key for key in keys.missing_keys if may_miss is None or not key.startswith(may_miss)]
     if missing or keys.unexpected_keys:
         example = (missing + keys.unexpected_keys)[0]
         raise WeightsError(

@@ -13,7 +13,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from binsight.bundle import INPUT, OUTPUTS, Metadata, digest_of, parse_metadata, read_verified
-from binsight.errors import ImageError, NotABundleError
+from binsight.errors import ImageError, NotABundleError, UsageError
 from binsight.images import DEFAULT_LIMITS, ImageLimits, ImageSource
 from binsight.preprocess import load
 
@@ -50,6 +50,7 @@ class Classifier:
 
     Raises:
         BundleError: the file is no bundle, too new, or altered.
+        UsageError: fewer than one thread.
     """
 
     def __init__(
@@ -59,6 +60,8 @@ class Classifier:
         threads: int | None = None,
         limits: ImageLimits = DEFAULT_LIMITS,
     ) -> None:
+        if threads is not None and threads < 1:
+            raise UsageError(f"{threads} threads; give 1 or more")
         self.path = builtin_model() if model is None else Path(model)
         data = read_verified(self.path)
         self.digest = digest_of(data)
@@ -107,7 +110,12 @@ class Classifier:
         Args:
             photos: as for `classify`; taken as they are needed.
             batch: photos in one run of the graph.
+
+        Raises:
+            UsageError: a batch of less than one photo.
         """
+        if batch < 1:
+            raise UsageError(f"a batch of {batch} photos; give 1 or more")
         waiting: list[Floats | ImageError] = []
         for photo in photos:
             waiting.append(self._prepared(photo))
@@ -166,11 +174,17 @@ def _session(path: Path, data: bytes, threads: int) -> ort.InferenceSession:
 
 
 def _check_signature(path: Path, session: ort.InferenceSession, metadata: Metadata) -> None:
-    names = {output.name for output in session.get_outputs()}
+    outputs = {output.name: output for output in session.get_outputs()}
     side = metadata.preprocess.size
     inputs = [(one.name, list(one.shape[1:])) for one in session.get_inputs()]
-    if inputs != [(INPUT, [3, side, side])] or not names.issuperset(OUTPUTS):
+    if inputs != [(INPUT, [3, side, side])] or not outputs.keys() >= set(OUTPUTS):
         raise NotABundleError(f"{path}: inputs or outputs are not those of a bundle")
-    probs = next(output for output in session.get_outputs() if output.name == "probs")
-    if probs.shape[1] != len(metadata.classes):
-        raise NotABundleError(f"{path}: {probs.shape[1]} outputs, {len(metadata.classes)} classes")
+    ranks = [len(outputs[name].shape) for name in OUTPUTS]
+    tensors = (session.get_inputs()[0], *outputs.values())
+    if ranks != [2, 2, 4] or any(one.type != "tensor(float)" for one in tensors):
+        raise NotABundleError(f"{path}: outputs do not have the shapes or types of a bundle")
+    if any(isinstance(one.shape[0], int) for one in tensors):
+        raise NotABundleError(f"{path}: takes only batches of one size; export it anew")
+    width = outputs["probs"].shape[1]
+    if width != len(metadata.classes):
+        raise NotABundleError(f"{path}: {width} outputs, {len(metadata.classes)} classes")

@@ -77,6 +77,8 @@ class Classification(pl.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Freeze or thaw the backbone."""
         self.network.freeze_backbone(self.warming_up)
+        if self.recipe.frozen_batchnorm:
+            self.network.freeze_statistics()
         if self.recipe.schedule == "plateau" and self.current_epoch <= self.recipe.warmup_epochs:
             self._set_rates()
 

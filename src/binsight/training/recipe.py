@@ -6,6 +6,7 @@ the two recipes that come along are files beside this one.
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -22,7 +23,7 @@ __all__ = ["Augmentation", "Recipe", "built_in_recipes", "load_recipe", "to_toml
 Probability = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
-Strict = ConfigDict(frozen=True, extra="forbid")
+Strict = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Augmentation(BaseModel):
@@ -91,6 +92,7 @@ class Recipe(BaseModel):
             root.
         label_smoothing: share of a label that is spread over all classes.
         dropout: before the head.
+        frozen_batchnorm: keep BatchNorm's statistics as they were in the first weights.
         ema_decay: of the exponential moving average of the weights, a step; 0 for none.
         precision: Lightning's name, or ``auto``: ``16-mixed`` on CUDA, ``32-true`` elsewhere.
         augmentation: random changes to training photos.
@@ -117,6 +119,7 @@ class Recipe(BaseModel):
     class_weights: Literal["balanced", "sqrt", "none"] = "balanced"
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    frozen_batchnorm: bool = False
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = "auto"
     augmentation: Augmentation = Augmentation()
@@ -221,4 +224,6 @@ def to_toml(recipe: Recipe) -> str:
 
 
 def _literal(value: object) -> str:
-    return f'"{value}"' if isinstance(value, str) else repr(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)

@@ -133,7 +133,9 @@ def open_run(folder: Path) -> Run:
     """Read a run folder.
 
     Raises:
-        RunError: not a run folder.
+        RunError: not a run folder, or its files contradict each other.
+        RecipeError: a wrong recipe.
+        SplitError: a broken split.
     """
     try:
         values = json.loads((folder / "run.json").read_text(encoding="utf-8"))
@@ -144,4 +146,6 @@ def open_run(folder: Path) -> Run:
         raise RunError(f"{folder}: not the folder of a run ({error})") from error
     source = str(folder / "recipe.toml")
     split = read_split(folder / "split.csv")
+    if (facts.classes, facts.catalog_digest) != (split.classes, split.catalog_digest):
+        raise RunError(f"{folder}: run.json and split.csv are not of the same run")
     return Run(folder, validated(recipe, source=source), facts, split)

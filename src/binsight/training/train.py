@@ -52,19 +52,24 @@ def train(
     Raises:
         TrainingError: nothing to resume, weights missing.
         SplitError: no train or val part.
+        KeyboardInterrupt: Ctrl-C; go on with ``resume``.
     """
     if resume and not run.last.is_file():
         raise RunError(f"{run.folder}: no whole epoch was finished; train anew with another --out")
     record = Record(run)
     trainer = _trainer(run, record, progress, tensorboard, accelerator)
     module = Classification(_network(run, resume), run.recipe, _counts(run, catalog))
-    trainer.fit(
-        module,
-        _training_photos(run, catalog, workers, _next_epoch(run) if resume else 0),
-        _validation_photos(run, catalog, workers),
-        ckpt_path=run.last if resume else None,
-        weights_only=True,
-    )
+    try:
+        trainer.fit(
+            module,
+            _training_photos(run, catalog, workers, _next_epoch(run) if resume else 0),
+            _validation_photos(run, catalog, workers),
+            ckpt_path=run.last if resume else None,
+            weights_only=True,
+        )
+    except SystemExit:  # Lightning's answer to Ctrl-C, with a status that says nothing
+        if not trainer.interrupted:
+            raise
     if trainer.interrupted:
         raise KeyboardInterrupt
     return record.best["val_accuracy"]

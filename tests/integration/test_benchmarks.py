@@ -1,0 +1,57 @@
+"""The benchmark runs and reports what its README says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tiny_training import draw_photos
+
+PROGRAM = Path(__file__).parents[2] / "benchmarks" / "classify.py"
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The benchmark's own architecture, at a size that takes no time."""
+    from small_bundle import small_model, write_small_bundle
+
+    model = small_model()
+    path = tmp_path_factory.mktemp("benchmark") / "small.onnx"
+    return write_small_bundle(path, model=model, architecture="mobilenet_v2").path
+
+
+def benchmark(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, PROGRAM, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_both_ways_are_measured(tmp_path: Path, bundle: Path) -> None:
+    photos = draw_photos(tmp_path / "photos", each=1)
+    done = benchmark(
+        *(photos, "--model", bundle, "--photos", 4, "--repeats", 2),
+        *("--starts", 1, "--threads", 1, "--json"),
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["photos"], told["repeats"], told["threads"], told["size"]) == (4, 2, 1, 32)
+    rates = [told[way]["photos_per_second"] for way in ("binsight", "tutorial")]
+    assert told["ratio"] == pytest.approx(rates[0] / rates[1])
+    for way in ("binsight", "tutorial"):
+        assert 0 < told[way]["slowest"] <= told[way]["photos_per_second"] <= told[way]["fastest"]
+        assert told[way]["first_answer_seconds"] > 0
+    # The point of a runtime without torch.
+    assert told["binsight"]["peak_mib"] < told["tutorial"]["peak_mib"]
+
+
+def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:
+    done = benchmark(tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == f"no photos in {tmp_path}\n"

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+torch = pytest.importorskip("torch")
+
+from binsight.data.dataset import (  # noqa: E402
+    LabelledPhotos,
+    evaluation_loader,
+    mixed_seed,
+    training_loader,
+)
+from binsight.preprocess import PreprocessSpec, load  # noqa: E402
+
+Batches = list[tuple[torch.Tensor, torch.Tensor]]
+
+
+class NoisyCopy:
+    """A random change that shows which numbers were drawn."""
+
+    def __call__(self, image: Image.Image) -> torch.Tensor:
+        small = np.asarray(image.resize((8, 8)), np.float32)
+        return torch.from_numpy(small).permute(2, 0, 1) + torch.rand(3, 8, 8)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> LabelledPhotos:
+    folder = tmp_path_factory.mktemp("photos")
+    random = np.random.default_rng(0)
+    files = []
+    for number in range(7):
+        sides = (int(random.integers(40, 200)), int(random.integers(40, 200)), 3)
+        suffix = "jpg" if number % 2 else "png"
+        file = folder / f"{number}.{suffix}"
+        Image.fromarray(random.integers(0, 256, sides).astype(np.uint8)).save(file)
+        files.append(file)
+    return LabelledPhotos(files, list(range(7)))
+
+
+def batches(
+    photos: LabelledPhotos,
+    *,
+    epochs: int = 1,
+    workers: int = 0,
+    seed: int = 0,
+    batch: int = 3,
+    first_epoch: int = 0,
+    transform: Callable[[Image.Image], torch.Tensor] | None = None,
+) -> Batches:
+    """Everything that some epochs give, with the epoch set as Lightning does."""
+    loader = training_loader(
+        photos,
+        transform or NoisyCopy(),
+        batch=batch,
+        size=8,
+        seed=seed,
+        workers=workers,
+        first_epoch=first_epoch,
+    )
+    found = []
+    for epoch in range(first_epoch, first_epoch + epochs):
+        loader.sampler.set_epoch(epoch)
+        found += list(loader)
+    return found
+
+
+def same(one: Batches, other: Batches) -> bool:
+    return len(one) == len(other) and all(
+        torch.equal(a, c) and torch.equal(b, d) for (a, b), (c, d) in zip(one, other, strict=True)
+    )
+
+
+def order(found: Batches) -> list[int]:
+    return [int(label) for _, labels in found for label in labels]
+
+
+def test_workers_change_nothing(photos: LabelledPhotos) -> None:
+    alone, together = batches(photos, epochs=2), batches(photos, epochs=2, workers=2)
+    assert same(alone, together)
+
+
+def test_nor_does_what_was_drawn_before(photos: LabelledPhotos) -> None:
+    torch.manual_seed(1)
+    first = batches(photos)
+    torch.manual_seed(2)
+    torch.rand(100)
+    assert same(first, batches(photos))
+
+
+def test_nor_does_loading_touch_the_caller_s_numbers(photos: LabelledPhotos) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(5)
+    torch.manual_seed(3)
+    batches(photos)
+    assert torch.equal(torch.rand(5), expected)
+
+
+def test_a_later_epoch_needs_no_earlier_one(photos: LabelledPhotos) -> None:
+    whole = batches(photos, epochs=3)
+    assert same(whole[-2:], batches(photos, first_epoch=2))
+
+
+def test_order_and_changes_differ_by_epoch_and_seed(photos: LabelledPhotos) -> None:
+    whole = batches(photos, epochs=2, batch=7)
+    other = batches(photos, seed=1, batch=7)
+    orders = [order(whole[:1]), order(whole[1:]), order(other)]
+    assert all(sorted(one) == list(range(7)) for one in orders)
+    assert len({tuple(one) for one in orders}) == 3
+    pictures = [
+        images[int((labels == 4).nonzero())] for images, labels in (whole[0], whole[1], other[0])
+    ]
+    assert not torch.equal(pictures[0], pictures[1])
+    assert not torch.equal(pictures[0], pictures[2])
+
+
+def test_the_last_small_batch_is_left_out_unless_it_is_the_only_one(
+    photos: LabelledPhotos,
+) -> None:
+    assert [len(labels) for _, labels in batches(photos, batch=3)] == [3, 3]
+    assert [len(labels) for _, labels in batches(photos, batch=7)] == [7]
+    assert [len(labels) for _, labels in batches(photos, batch=50)] == [7]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("spec", [PreprocessSpec(size=32, resize_to=40), PreprocessSpec(size=64)])
+def test_evaluation_sees_what_the_runtime_sees(
+    photos: LabelledPhotos, spec: PreprocessSpec, workers: int
+) -> None:
+    found = list(evaluation_loader(photos, spec, batch=3, workers=workers))
+    assert [len(labels) for _, labels in found] == [3, 3, 1]
+    assert order(found) == list(range(7))
+    images = torch.cat([images for images, _ in found]).numpy()
+    expected = np.stack([load(file, spec) for file in photos.files])
+    assert images.tobytes() == expected.tobytes()
+
+
+def test_evaluation_leaves_the_caller_s_numbers_alone(photos: LabelledPhotos) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(5)
+    torch.manual_seed(3)
+    list(evaluation_loader(photos, PreprocessSpec(size=32), batch=3, workers=0))
+    assert torch.equal(torch.rand(5), expected)
+
+
+def test_a_label_for_each_file() -> None:
+    with pytest.raises(AssertionError):
+        LabelledPhotos([Path("a.jpg")], [0, 1])
+
+
+NUMBERS = st.integers(0, 2**32 - 1)
+
+
+@given(st.lists(NUMBERS, min_size=3, max_size=3), st.integers(0, 2), NUMBERS)
+def test_every_number_matters_to_a_seed(numbers: list[int], place: int, other: int) -> None:
+    changed = [*numbers]
+    changed[place] = other
+    seed = mixed_seed(*numbers)
+    assert 0 <= seed < 2**63
+    assert (seed == mixed_seed(*changed)) == (numbers == changed)

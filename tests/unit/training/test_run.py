@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from tiny_training import CLASSES, draw_photos
+
+from binsight.data.catalog import scan
+from binsight.data.split import Split, split_by_ratios
+from binsight.errors import CatalogError, RecipeError, RunError, SplitError, UsageError
+from binsight.training.recipe import load_recipe
+from binsight.training.run import Run, create_run, matching_catalog, open_run
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    return draw_photos(tmp_path / "photos", each=4)
+
+
+@pytest.fixture
+def split(photos: Path) -> Split:
+    catalog = scan([photos], duplicates=False)
+    return split_by_ratios(catalog, {"train": 0.5, "val": 0.5}, seed=0)
+
+
+@pytest.fixture
+def run(tmp_path: Path, photos: Path, split: Split) -> Run:
+    recipe = load_recipe("seed", ["epochs=3"])
+    return create_run(
+        tmp_path / "runs" / "one", recipe=recipe, split=split, sources=(photos,), weights="none"
+    )
+
+
+def test_what_was_made_is_opened(run: Run, photos: Path) -> None:
+    again = open_run(run.folder)
+    assert again.recipe == run.recipe == load_recipe("seed", ["epochs=3"])
+    assert again.facts == run.facts
+    assert again.split.part_of == run.split.part_of
+    assert again.facts.classes == CLASSES
+    assert again.facts.sources == (str(photos),)
+    assert again.facts.weights == "none"
+    assert again.best.parent == again.last.parent == run.folder / "checkpoints"
+
+
+def test_relative_sources_are_found_from_anywhere(
+    photos: Path, split: Split, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.chdir(photos.parent)
+    made = create_run(
+        tmp_path / "r",
+        recipe=load_recipe("seed"),
+        split=split,
+        sources=(Path("photos"),),
+        weights="none",
+    )
+    monkeypatch.chdir("/")
+    assert open_run(made.folder).photos().digest == split.catalog_digest
+
+
+def test_an_empty_folder_will_do(tmp_path: Path, photos: Path, split: Split) -> None:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    recipe = load_recipe("seed")
+    create_run(folder, recipe=recipe, split=split, sources=(photos,), weights="none")
+    assert open_run(folder).recipe == recipe
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_a_folder_in_use_is_left_alone(
+    tmp_path: Path, photos: Path, split: Split, kind: str
+) -> None:
+    folder = tmp_path / "used"
+    if kind == "folder":
+        folder.mkdir()
+        (folder / "thesis.txt").write_text("mine")
+    else:
+        folder.write_text("mine")
+    with pytest.raises(UsageError, match="is not empty; choose another --out"):
+        create_run(
+            folder, recipe=load_recipe("seed"), split=split, sources=(photos,), weights="none"
+        )
+    left = folder / "thesis.txt" if kind == "folder" else folder
+    assert left.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["run.json", "recipe.toml"])
+@pytest.mark.parametrize("content", [None, b"", b"[1, 2]", b"{", b"\xff\xfe", b'"text"', b"= 3"])
+def test_broken_files_are_no_run(run: Run, name: str, content: bytes | None) -> None:
+    path = run.folder / name
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    if (name, content) == ("recipe.toml", b""):
+        return  # an empty recipe is one of all defaults
+    with pytest.raises((RunError, RecipeError)) as caught:
+        open_run(run.folder)
+    assert str(run.folder) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"sources": 3}, {"classes": None}, {"surprise": 1}, {"classes": ["a", "b"]}, {"started": ...}],
+)
+def test_run_json_that_was_edited(run: Run, change: dict[str, object]) -> None:
+    path = run.folder / "run.json"
+    values = json.loads(path.read_text()) | change
+    path.write_text(json.dumps({key: value for key, value in values.items() if value is not ...}))
+    with pytest.raises(RunError) as caught:
+        open_run(run.folder)
+    assert str(run.folder) in str(caught.value)
+
+
+def test_classes_in_another_order_are_refused(run: Run) -> None:
+    path = run.folder / "run.json"
+    values = json.loads(path.read_text())
+    values["classes"].reverse()
+    path.write_text(json.dumps(values))
+    with pytest.raises(RunError, match=r"run\.json and split\.csv are not of the same run"):
+        open_run(run.folder)
+
+
+def test_a_recipe_that_was_edited_badly(run: Run) -> None:
+    path = run.folder / "recipe.toml"
+    path.write_text("surprise = 3\n" + path.read_text())
+    with pytest.raises(RecipeError, match="unknown key surprise"):
+        open_run(run.folder)
+
+
+def test_a_split_that_is_gone(run: Run) -> None:
+    (run.folder / "split.csv").unlink()
+    with pytest.raises(SplitError, match=r"split\.csv"):
+        open_run(run.folder)
+
+
+@pytest.mark.parametrize("name", ["nowhere", "photos"])
+def test_other_folders_are_no_runs(photos: Path, name: str) -> None:
+    with pytest.raises(RunError, match="not the folder of a run"):
+        open_run(photos.parent / name)
+
+
+def test_the_photos_of_a_run(run: Run, photos: Path, tmp_path: Path) -> None:
+    assert run.photos().digest == run.split.catalog_digest
+    moved = tmp_path / "moved"
+    photos.rename(moved)
+    with pytest.raises(CatalogError):
+        run.photos()
+    assert run.photos((moved,)).root == moved
+
+
+def test_photos_that_are_missing(split: Split, photos: Path) -> None:
+    (photos / "metal" / "1.png").unlink()
+    (photos / "metal" / "2.png").unlink()
+    message = r"2 of its photos are missing, such as metal/1\.png; make a new split"
+    with pytest.raises(SplitError, match=message):
+        matching_catalog((photos,), split)
+
+
+def test_photos_that_are_new(split: Split, photos: Path) -> None:
+    shutil.copy(photos / "metal" / "1.png", photos / "metal" / "new.png")
+    with pytest.raises(SplitError, match=r"1 photos are new, such as metal/new\.png"):
+        matching_catalog((photos,), split)
+
+
+def test_photos_that_changed(split: Split, photos: Path) -> None:
+    shutil.copy(photos / "metal" / "1.png", photos / "metal" / "2.png")
+    with pytest.raises(SplitError, match="some photos or their classes changed"):
+        matching_catalog((photos,), split)
