@@ -164,6 +164,12 @@ def probabilities(*rows: tuple[float, float]) -> np.ndarray:
     return np.array(rows, np.float32)
 
 
+def test_the_bundle_names_no_file_of_this_machine(exported: Exported) -> None:
+    data = exported.path.read_bytes()
+    assert b"site-packages" not in data
+    assert b"/binsight/export/" not in data
+
+
 def test_parity_of_equal_answers() -> None:
     probs = probabilities((0.2, 0.8), (0.6, 0.4))
     parity = check_parity(probs, probs)

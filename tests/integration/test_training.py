@@ -195,8 +195,10 @@ def test_the_best_network_answers_in_eval_mode(whole: Any) -> None:
 
 
 def test_ctrl_c_keeps_the_last_epoch_and_says_how_to_go_on(photos: Path, tmp_path: Path) -> None:
-    run = make_run(photos, tmp_path / "run", "seed", epochs=500, warmup_epochs=0)
-    code = "from binsight.interfaces.cli import main; main()"
+    run = make_run(photos, tmp_path / "run", "seed", epochs=500, batch=21)
+    # A test run in the background inherits an ignored SIGINT; a terminal's does not ignore it.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heed}; from binsight.interfaces.cli import main; main()"
     command = ["train", "--out", str(run.folder), "--resume", "--workers", "0"]
     process = subprocess.Popen(
         [sys.executable, "-c", code, *command, "--accelerator", "cpu"],
@@ -214,6 +216,7 @@ def test_ctrl_c_keeps_the_last_epoch_and_says_how_to_go_on(photos: Path, tmp_pat
         _, rest = process.communicate(timeout=120)
     finally:
         process.kill()
+        process.wait()
     assert process.returncode == 130, rest
     assert f"go on with: binsight train --out {run.folder} --resume" in rest
     assert "Traceback" not in rest

@@ -126,7 +126,16 @@ def _to_onnx(network: Network, temperature: float, size: int) -> Any:
             verbose=False,
         )
     assert program is not None
-    return program.model_proto
+    return _without_traces(program.model_proto)
+
+
+def _without_traces(model: Any) -> Any:
+    """Drop the exporter's notes on each node: they hold the paths of this machine's files."""
+    graph = model.graph
+    for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
+        del part.metadata_props[:]
+        part.ClearField("doc_string")
+    return model
 
 
 def _metadata(

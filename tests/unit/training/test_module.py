@@ -197,3 +197,13 @@ def test_the_loss_weighs_and_smooths() -> None:
     assert float(module.loss(logits, labels)) == pytest.approx(expected, rel=1e-5)
     assert module.plain_loss.label_smoothing == 0
     assert module.plain_loss.weight is None
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_frozen_batchnorm_keeps_its_statistics_while_its_weights_learn(frozen: bool) -> None:
+    diary, _ = fitted(Recipe(epochs=2, warmup_epochs=1, frozen_batchnorm=frozen))
+    warmed, trained = diary.epochs
+    assert (
+        torch.equal(warmed["features.1.running_mean"], trained["features.1.running_mean"]) is frozen
+    )
+    assert not torch.equal(warmed["features.1.weight"], trained["features.1.weight"])
