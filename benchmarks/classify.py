@@ -227,7 +227,7 @@ def print_table(told: dict[str, Any]) -> None:
     ours, theirs = told["binsight"], told["tutorial"]
     print(
         f"{told['architecture']} at {told['size']} px, {told['photos']} photos a turn, "
-        f"{told['threads']} threads, {told['cpus']} CPUs, load {told['load']:.1f}\n"
+        f"threads {told['threads']}, CPUs {told['cpus']}, load {told['load']:.1f}\n"
     )
     print(f"{'':24} {'binsight':>10} {'tutorial':>10} {'ratio':>7}")
     for name, key, up in (
