@@ -10,10 +10,12 @@
     │   ├── NotABundleError          some other file
     │   ├── BundleTooNewError        written by a later binsight
     │   └── AlteredBundleError       its content is not what was written
+    ├── BinsError                a bins.toml cannot be used, or lacks a bin for a class
     ├── DataError                a data set cannot be used
     │   ├── CatalogError             no photos, no classes, a broken catalog.csv
     │   ├── SplitError               a split that does not fit its catalog
-    │   └── DownloadError            a transfer that failed or did not match its checksum
+    │   ├── DownloadError            a transfer that failed or did not match its checksum
+    │   └── CorrectionError          a correction that cannot be kept
     └── TrainingError            a model cannot be trained, evaluated or exported
         ├── RecipeError              unknown keys or values out of range
         ├── WeightsError             pretrained weights missing or of another network
@@ -27,10 +29,12 @@ from __future__ import annotations
 
 __all__ = [
     "AlteredBundleError",
+    "BinsError",
     "BinsightError",
     "BundleError",
     "BundleTooNewError",
     "CatalogError",
+    "CorrectionError",
     "DataError",
     "DownloadError",
     "ImageError",
@@ -98,6 +102,10 @@ class AlteredBundleError(BundleError):
     """The bundle's content is not what was written."""
 
 
+class BinsError(BinsightError, ValueError):
+    """A ``bins.toml`` cannot be used, or has no bin for a class of the model."""
+
+
 class DataError(BinsightError, ValueError):
     """A data set cannot be used."""
 
@@ -112,6 +120,10 @@ class SplitError(DataError):
 
 class DownloadError(DataError):
     """A transfer that failed or did not match its checksum."""
+
+
+class CorrectionError(DataError):
+    """A correction that cannot be kept: a label that names no folder, a folder that is no place."""
 
 
 class TrainingError(BinsightError, ValueError):

@@ -20,12 +20,30 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from .errors import ImageError, ImageTooLargeError, UnreadableImageError
 
-__all__ = ["PHOTO_SUFFIXES", "ImageLimits", "ImageSource", "decode", "read_file", "upright_size"]
+__all__ = [
+    "PHOTO_SUFFIXES",
+    "ImageLimits",
+    "ImageSource",
+    "decode",
+    "read_file",
+    "upright_size",
+    "usual_suffix",
+]
 
 ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | Image.Image | np.ndarray"
 
 # Decoders with a long record of use on untrusted files; others (EPS runs Ghostscript) are refused.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+SUFFIX_OF = {
+    "JPEG": ".jpg",
+    "MPO": ".jpg",
+    "PNG": ".png",
+    "WEBP": ".webp",
+    "GIF": ".gif",
+    "BMP": ".bmp",
+    "TIFF": ".tif",
+    "AVIF": ".avif",
+}
 QUARTER_TURNS = frozenset({5, 6, 7, 8})  # EXIF orientations that swap width and height
 PHOTO_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".mpo", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
@@ -120,6 +138,16 @@ def upright_size(data: bytes, *, name: str | None = None) -> tuple[int, int]:
         # Pillow gives a TIFF's size already turned.
         turned = image.format != "TIFF" and _orientation(image) in QUARTER_TURNS
         return image.size[::-1] if turned else image.size
+
+
+def usual_suffix(data: bytes, *, name: str | None = None) -> str:
+    """Suffix for an encoded photo, such as ``.jpg``, by its content and not by any name.
+
+    Raises:
+        ImageError: as `decode`, as far as the header shows it.
+    """
+    with _opened(name or f"{len(data)} bytes", data) as image:
+        return SUFFIX_OF[image.format or ""]
 
 
 def _check_bytes(name: str, data: bytes, limits: ImageLimits) -> None:

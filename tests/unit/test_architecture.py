@@ -12,6 +12,8 @@ SOURCE = Path(__file__).parents[2] / "src" / "binsight"
 
 CONTRACTS = ["errors", "files", "images", "preprocess", "bundle"]  # each knows those before it
 KNOWS = {name: CONTRACTS[:place] for place, name in enumerate(CONTRACTS)}
+KNOWS["bins"] = ["errors", "files"]
+KNOWS["corrections"] = ["errors", "files", "images"]
 KNOWS["runtime"] = CONTRACTS
 KNOWS["drawing"] = ["errors", "files"]  # what every figure shares
 KNOWS["data"] = CONTRACTS
@@ -19,7 +21,7 @@ KNOWS["model"] = CONTRACTS
 KNOWS["training"] = [*CONTRACTS, "drawing", "data", "model"]
 KNOWS["evaluation"] = [*KNOWS["training"], "training", "runtime"]
 KNOWS["export"] = [*KNOWS["evaluation"], "evaluation"]
-KNOWS["__init__"] = [*CONTRACTS, "runtime"]  # the public API must stay light
+KNOWS["__init__"] = [*CONTRACTS, "bins", "runtime"]  # the public API must stay light
 KNOWS["interfaces"] = list(KNOWS)
 
 

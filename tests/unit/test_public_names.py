@@ -12,12 +12,15 @@ from binsight.runtime import builtin_model
 
 def test_the_public_names() -> None:
     assert sorted(binsight.__all__) == [
+        "Bins",
         "BinsightError",
         "BundleError",
         "Classifier",
+        "Decision",
         "ImageError",
         "Prediction",
         "__version__",
+        "load_bins",
     ]
     assert all(hasattr(binsight, name) for name in binsight.__all__)
 
