@@ -5,19 +5,15 @@ from __future__ import annotations
 import csv
 import json
 import os
-import pty
 import shutil
-import struct
 import subprocess
 import sys
-import termios
-from collections.abc import Iterator
 from dataclasses import dataclass
-from fcntl import ioctl
 from pathlib import Path
 
 import pytest
 import typer
+from command_line import RUN, SOURCE, binsight, on_terminal, output, program, refusal, surroundings
 from PIL import Image
 from small_bundle import SmallBundle
 from tiny_training import draw_photos
@@ -25,7 +21,6 @@ from tiny_training import draw_photos
 from binsight import __version__
 from binsight.interfaces.cli import app
 
-SOURCE = Path(__file__).parents[2] / "src"
 TINY = [
     *("--arch", "mobilenet_v2", "--weights", "none", "--workers", "0", "--accelerator", "cpu"),
     *("--set", "size=64", "--set", "eval_size=64", "--set", "eval_resize_to=64"),
@@ -34,7 +29,9 @@ TINY = [
 
 SURFACE = {
     "": ["--help", "--install-completion", "--show-completion", "--version"],
-    "classify": ["--help", "--json", "--model", "photos"],
+    "classify": [
+        *("--bins", "--copy-to", "--csv", "--help", "--json", "--model", "--top", "photos"),
+    ],
     "data": ["--help"],
     "data check": ["--catalog", "--help", "--json", "--sheet", "photos"],
     "data fetch": ["--help", "--out", "--sha256", "source"],
@@ -50,79 +47,6 @@ SURFACE = {
         *("--resume", "--set", "--split", "--tensorboard", "--weights", "--workers", "photos"),
     ],
 }
-
-
-RUN = "from binsight.interfaces.cli import main; main()"
-HIDE = """
-from importlib.machinery import PathFinder
-find = PathFinder.find_spec
-PathFinder.find_spec = lambda name, *where: None if name == {!r} else find(name, *where)
-"""
-
-
-def program(without: str = "") -> list[str]:
-    """The command line in a fresh Python; ``without`` names a package that it shall not find."""
-    return [sys.executable, "-c", (HIDE.format(without) if without else "") + RUN]
-
-
-def surroundings(**more: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "TERM"}}
-    paths = os.pathsep.join(filter(None, [str(SOURCE), os.environ.get("PYTHONPATH", "")]))
-    return kept | {"PYTHONPATH": paths, "TERM": "xterm"} | more
-
-
-def binsight(
-    *arguments: object, cwd: Path | None = None, without: str = "", **environment: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*program(without), *map(os.fspath, map(as_argument, arguments))],
-        cwd=cwd,
-        env=surroundings(**environment),
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-    )
-
-
-def as_argument(value: object) -> str | bytes:
-    return value if isinstance(value, bytes) else str(value)
-
-
-def output(*arguments: object, cwd: Path | None = None) -> str:
-    """What a command prints that does all it was asked."""
-    done = binsight(*arguments, cwd=cwd)
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stdout
-
-
-def refusal(*arguments: object, cwd: Path | None = None, without: str = "") -> str:
-    """The one line with which a command says that it did nothing."""
-    done = binsight(*arguments, cwd=cwd, without=without)
-    assert (done.returncode, done.stdout) == (2, ""), done.stderr
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("binsight: ")
-    return line
-
-
-def on_terminal(*arguments: object, columns: int, **environment: str) -> str:
-    """What a command writes to a terminal of that width."""
-    ours, its = pty.openpty()
-    ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    command = [*program(), *map(str, arguments)]
-    with subprocess.Popen(command, env=surroundings(**environment), stdout=its):
-        os.close(its)
-        written = b"".join(read_until_closed(ours))
-    os.close(ours)
-    return written.decode()
-
-
-def read_until_closed(descriptor: int) -> Iterator[bytes]:
-    try:
-        while block := os.read(descriptor, 65536):
-            yield block
-    except OSError:  # Linux's way to say that a terminal has no writer left
-        return
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:

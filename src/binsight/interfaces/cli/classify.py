@@ -1,23 +1,28 @@
-"""``binsight classify``: photos and folders in, a table or JSON lines out."""
+"""``binsight classify``: photos and folders in; a table, JSON lines, CSV or sorted copies out."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain, islice, tee
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from binsight.errors import ImageError, NotABundleError, UsageError
-from binsight.images import PHOTO_SUFFIXES
-from binsight.runtime import Classifier, Prediction, builtin_model
+from binsight import Bins, load_bins
+from binsight.errors import BinsError, ImageError, NotABundleError, UsageError
+from binsight.runtime import Classifier, builtin_model
 
-from .terminal import columns, cut_middle, padded, printable, stdout_columns
+from .classified import Classified, CsvLines, JsonLines, Lines
+from .photo_paths import count, photo_paths
+from .progress import reporting
+from .sorting import Sorter
+from .table import Table
+from .terminal import printable
 
-Answers = Iterator[tuple[Path, Prediction | ImageError]]
-FEWEST_PATH_COLUMNS = 16
+LOOK_AHEAD = 1000  # paths that the table's first column is made for
 
 
 def classify(
@@ -25,16 +30,40 @@ def classify(
     model: Annotated[
         Path | None, typer.Option(help="A bundle; the built-in one if not given.")
     ] = None,
+    bins: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|NAME", help="Say which bin: a bins.toml, or such as berlin."),
+    ] = None,
+    top: Annotated[
+        int | None, typer.Option(metavar="N", help="Show the N most probable classes.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values.")] = False,
+    copy_to: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Put copies into a folder in DIR for each answer."),
+    ] = None,
 ) -> None:
     """Say what photos show."""
+    _check_options(top, as_json=as_json, as_csv=as_csv)
     classifier = opened(model)
-    paths = list(_expanded(photos))
-    if not paths:
-        raise UsageError(f"no photos in {', '.join(map(str, photos))}")
-    answers = zip(paths, classifier.classify_each(paths), strict=True)
-    broken = _print_json(answers) if as_json else _print_table(answers, paths, classifier.classes)
-    if broken:
+    rules = _bins_for(classifier, bins)
+    sorter = _sorter(copy_to, classifier, rules, photos) if copy_to else None
+    unlisted: list[OSError] = []
+    first, paths = _peeked(photo_paths(photos, problem=unlisted.append))
+    if not first:
+        raise UsageError(_nothing_found(photos, unlisted))
+    show: Lines = Table(first, classifier.classes, bins=rules, top=top)
+    if as_json:
+        show = JsonLines(top)
+    elif as_csv:
+        show = CsvLines(classifier.classes, copies=copy_to is not None)
+    broken, total = _show_all(_classified(paths, classifier, rules, sorter), show, photos)
+    for error in unlisted:
+        typer.secho(f"{printable(error.filename)}: {error.strerror}", fg="red", err=True)
+    if broken and isinstance(show, Table):
+        typer.secho(f"{broken} of {total} photos could not be read", fg="red", err=True)
+    if broken or unlisted:
         raise typer.Exit(1)
 
 
@@ -52,73 +81,85 @@ def opened(model: Path | None) -> Classifier:
     return Classifier(model)
 
 
-def _expanded(photos: Iterable[Path]) -> Iterator[Path]:
-    for path in photos:
-        if path.is_dir():
-            yield from _photos_below(path)
-        else:
-            yield path
+def _check_options(top: int | None, *, as_json: bool, as_csv: bool) -> None:
+    if as_json and as_csv:
+        raise UsageError("--json and --csv exclude each other; give one")
+    if top is not None and top < 1:
+        raise UsageError(f"--top {top}; give 1 or more")
+    if top is not None and as_csv:
+        raise UsageError("--csv has a column for every class already; leave out --top")
 
 
-def _photos_below(folder: Path) -> Iterator[Path]:
-    for here, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in PHOTO_SUFFIXES:
-                yield Path(here, name)
+def _bins_for(classifier: Classifier, bins: str | None) -> Bins | None:
+    """Bins that know all of the model's classes, before the first photo is looked at."""
+    if bins is None:
+        return None
+    rules = load_bins(bins)
+    try:
+        rules.require(classifier.classes)
+    except BinsError as error:
+        raise BinsError(f"{bins}: {error}") from error
+    return rules
 
 
-def _print_json(answers: Answers) -> int:
-    broken = 0
-    for path, answer in answers:
-        row: dict[str, object] = {"path": str(path)}
+def _sorter(
+    folder: Path, classifier: Classifier, rules: Bins | None, photos: Sequence[Path]
+) -> Sorter:
+    if rules is None:
+        return Sorter(folder, classifier.classes, undecided="not-sure", sources=photos)
+    names = [one.name for one in rules.bins]
+    return Sorter(folder, names, undecided="ask-a-person", sources=photos)
+
+
+def _peeked(paths: Iterator[Path]) -> tuple[list[Path], Iterator[Path]]:
+    """The first of the paths, and all of them."""
+    first = list(islice(paths, LOOK_AHEAD))
+    return first, chain(first, paths)
+
+
+def _nothing_found(photos: Sequence[Path], unlisted: Sequence[OSError]) -> str:
+    if unlisted:
+        return f"{unlisted[0].filename}: {unlisted[0].strerror}"
+    return f"no photos in {', '.join(map(str, photos))}"
+
+
+def _classified(
+    paths: Iterator[Path], classifier: Classifier, rules: Bins | None, sorter: Sorter | None
+) -> Iterator[Classified]:
+    """Classify, decide and copy; only the paths of one batch are held."""
+    shown, given = tee(paths)
+    for path, answer in zip(shown, classifier.classify_each(given), strict=True):
         if isinstance(answer, ImageError):
-            broken += 1
-            row["error"] = _reason(path, answer)
-        else:
-            row |= answer.to_dict()
-        typer.echo(json.dumps(row))
-    return broken
-
-
-def _print_table(answers: Answers, paths: Sequence[Path], classes: Sequence[str]) -> int:
-    """Rows as they come, so that a long list shows its first lines at once."""
-    labels = max(columns(name) for name in ("material", *classes))
-    width = _path_columns(paths, labels)
-    typer.secho(f"{padded('photo', width)}  {padded('material', labels)}  confidence", bold=True)
-    broken = 0
-    for path, answer in answers:
-        name = padded(cut_middle(printable(path), width), width)
-        if isinstance(answer, ImageError):
-            broken += 1
-            typer.secho(f"{name}  {printable(_reason(path, answer))}", fg="red")
+            yield Classified(path, answer)
             continue
-        line = f"{name}  {padded(answer.label, labels)}  {answer.confidence:>10.1%}"
-        if answer.sure:
-            typer.echo(line)
-        else:
-            typer.secho(f"{line}  not sure{_second(answer)}", fg="yellow")
-    if broken:
-        typer.secho(f"{broken} of {len(paths)} photos could not be read", fg="red", err=True)
-    return broken
+        decision = None
+        name = answer.label if answer.sure else None
+        if rules:
+            decision = rules.decide(answer.probs, threshold=classifier.metadata.threshold)
+            name = decision.bin.name if decision.bin else None
+        copy = sorter.copy(path, name) if sorter else None
+        yield Classified(path, answer, decision, copy)
 
 
-def _path_columns(paths: Sequence[Path], labels: int) -> int:
-    """Room for paths: of the longest, but no more than a terminal leaves beside the answers."""
-    longest = max(columns(printable(path)) for path in (Path("photo"), *paths))
-    terminal = stdout_columns()
-    if terminal is None:
-        return longest
-    answer = len("    confidence  not sure, or  (99%)") + 2 * labels
-    return min(longest, max(FEWEST_PATH_COLUMNS, terminal - answer))
+def _show_all(rows: Iterator[Classified], show: Lines, photos: Sequence[Path]) -> tuple[int, int]:
+    """Print rows as they come, and count those with an error, and all."""
+    broken = total = 0
+    with _progress(photos) as report:
+        show.head()
+        for one in rows:
+            show.row(one)
+            total += 1
+            broken += bool(one.error)
+            report(total)
+    return broken, total
 
 
-def _reason(path: Path, error: ImageError) -> str:
-    return str(error).removeprefix(f"{path}: ")
-
-
-def _second(answer: Prediction) -> str:
-    """The next best class of an answer that is not sure."""
-    others = {name: share for name, share in answer.probs.items() if name != answer.label}
-    name = max(others, key=others.__getitem__)
-    return f", or {name} ({others[name]:.0%})"
+@contextmanager
+def _progress(photos: Sequence[Path]) -> Iterator[Callable[[int], None]]:
+    """Report on stderr, unless the rows themselves appear on a terminal."""
+    if sys.stdout.isatty():
+        yield lambda _: None
+        return
+    total = count(photos) if sys.stderr.isatty() else None  # in a log, the number done will do
+    with reporting("classifying") as report:
+        yield lambda done: report(done, total)

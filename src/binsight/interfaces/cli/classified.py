@@ -1,0 +1,124 @@
+"""One photo with all that was said about it, as a line of JSON or CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import typer
+
+from binsight import Decision
+from binsight.errors import ImageError
+from binsight.runtime import Prediction
+
+__all__ = ["Classified", "CsvLines", "JsonLines", "Lines"]
+
+
+@dataclass(frozen=True)
+class Classified:
+    """One photo and its answer.
+
+    Args:
+        path: as it was found.
+        answer: what the model said, or why the photo could not be read.
+        decision: the bin, if bins were given and the photo was read.
+        copy: where a copy was put.
+    """
+
+    path: Path
+    answer: Prediction | ImageError
+    decision: Decision | None = None
+    copy: Path | None = None
+
+    @property
+    def error(self) -> str:
+        """Why the photo could not be read, without its path; empty if it was."""
+        if not isinstance(self.answer, ImageError):
+            return ""
+        return str(self.answer).removeprefix(f"{self.path}: ")
+
+    def best(self, number: int) -> list[tuple[str, float]]:
+        """The most probable classes and their probabilities, the best first."""
+        assert isinstance(self.answer, Prediction)
+        probs = self.answer.probs
+        return sorted(probs.items(), key=lambda item: -item[1])[:number]
+
+
+class Lines(Protocol):
+    """A way to print answers, each as it comes."""
+
+    def head(self) -> None:
+        """Print what comes before the first."""
+
+    def row(self, one: Classified) -> None:
+        """Print one photo."""
+
+
+class JsonLines:
+    """One JSON object a line; ``top`` adds that many best classes in order."""
+
+    def __init__(self, top: int | None) -> None:
+        self._top = top
+
+    def head(self) -> None:
+        """Nothing: each line names its values."""
+
+    def row(self, one: Classified) -> None:
+        """Print one photo."""
+        values: dict[str, object] = {"path": str(one.path)}
+        if isinstance(one.answer, ImageError):
+            values["error"] = one.error
+        else:
+            values |= one.answer.to_dict()
+        if self._top and not one.error:
+            best = one.best(self._top)
+            values["top"] = [{"label": name, "confidence": round(p, 6)} for name, p in best]
+        if one.decision:
+            values["bin"] = one.decision.to_dict()
+        if one.copy:
+            values["copy"] = str(one.copy)
+        typer.echo(json.dumps(values))
+
+
+class CsvLines:
+    """Comma-separated values with a header: the answer, a probability for each class, the bin.
+
+    The columns are the same for every photo; ``copies`` adds one for where the copy lies.
+    """
+
+    FIRST = ("path", "label", "confidence", "sure")
+    LAST = ("bin", "error")
+
+    def __init__(self, classes: Sequence[str], *, copies: bool) -> None:
+        self._classes = classes
+        self._last = (*self.LAST, "copy") if copies else self.LAST
+
+    def head(self) -> None:
+        """Print the names of the columns; a class that is called like one gets a mark."""
+        own = {*self.FIRST, *self._last}
+        marked = (f"class {name}" if name in own else name for name in self._classes)
+        _print_csv([*self.FIRST, *marked, *self._last])
+
+    def row(self, one: Classified) -> None:
+        """Print one photo; what is not known is left empty."""
+        if isinstance(one.answer, ImageError):
+            said = [""] * (len(self.FIRST) - 1 + len(self._classes))
+        else:
+            told = one.answer
+            shares = [told.confidence, *(told.probs[name] for name in self._classes)]
+            confidence, *probs = (f"{share:.6f}" for share in shares)
+            said = [told.label, confidence, str(told.sure).lower(), *probs]
+        where = one.decision.name if one.decision else ""
+        values = [str(one.path), *said, where, one.error, str(one.copy or "")]
+        _print_csv(values[: len(self.FIRST) + len(self._classes) + len(self._last)])
+
+
+def _print_csv(values: Sequence[str]) -> None:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(values)
+    typer.echo(line.getvalue(), nl=False)

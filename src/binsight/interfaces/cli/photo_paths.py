@@ -1,0 +1,105 @@
+"""Which photos are meant: those named, and those below named folders, found as they are needed.
+
+A folder may hold millions of photos, so at no time are more than `CHUNK` names of one folder in
+memory. They still come in order: a folder is listed again for each chunk, which is little work
+beside classifying that many photos.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from binsight.images import PHOTO_SUFFIXES
+
+__all__ = ["CHUNK", "count", "photo_paths"]
+
+CHUNK = 20_000
+Problem = Callable[[OSError], None]
+
+
+def photo_paths(photos: Iterable[Path], *, problem: Problem) -> Iterator[Path]:
+    """Yield files as they are named, and photos below folders: first its own, then those deeper.
+
+    Names that start with a dot are left out, and links to folders are not followed.
+
+    Args:
+        photos: files, which need not exist, and folders.
+        problem: called with what kept a folder from being listed; the others go on.
+    """
+    for path in photos:
+        if _is_listed(path):
+            yield from _below(path, problem)
+        else:
+            yield path
+
+
+def count(photos: Iterable[Path]) -> int:
+    """How many `photo_paths` will yield, in memory that does not grow with them."""
+    waiting, number = list(photos), 0
+    while waiting:
+        path = waiting.pop()
+        if not _is_listed(path):
+            number += 1
+            continue
+        number += sum(1 for _ in _names(path, _is_photo, _ignore))
+        waiting += [path / name for name in _names(path, _is_folder, _ignore)]
+    return number
+
+
+def _below(top: Path, problem: Problem) -> Iterator[Path]:
+    # Not recursive: paths can be deeper than Python's stack.
+    waiting = [iter((top,))]
+    while waiting:
+        folder = next(waiting[-1], None)
+        if folder is None:
+            waiting.pop()
+            continue
+        yield from (folder / name for name in _in_order(folder, _is_photo, problem))
+        waiting.append(map(folder.joinpath, _in_order(folder, _is_folder, _ignore)))
+
+
+def _in_order(
+    folder: Path, wanted: Callable[[os.DirEntry[str]], bool], problem: Problem
+) -> Iterator[str]:
+    """Names in alphabetical order, `CHUNK` at a time."""
+    last = ""
+    while True:
+        chunk = heapq.nsmallest(
+            CHUNK, (name for name in _names(folder, wanted, problem) if name > last)
+        )
+        yield from chunk
+        if len(chunk) < CHUNK:
+            return
+        last = chunk[-1]
+
+
+def _names(
+    folder: Path, wanted: Callable[[os.DirEntry[str]], bool], problem: Problem
+) -> Iterator[str]:
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if not entry.name.startswith(".") and wanted(entry):
+                    yield entry.name
+    except OSError as error:
+        problem(error)
+
+
+def _is_listed(path: Path) -> bool:
+    # Path.is_dir raises where a folder above may not be entered; as a photo it gives its error.
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def _is_photo(entry: os.DirEntry[str]) -> bool:
+    return Path(entry.name).suffix.lower() in PHOTO_SUFFIXES and not entry.is_dir()
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    return entry.is_dir(follow_symlinks=False)
+
+
+def _ignore(_: OSError) -> None:
+    """The same folder was, or will be, listed by a caller that minds."""

@@ -1,0 +1,121 @@
+"""Copies of photos in one folder for each answer. The photos themselves are only read."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import re
+import shutil
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
+from pathlib import Path
+
+from binsight.errors import UsageError
+from binsight.files import replacing
+
+__all__ = ["Sorter", "folder_names"]
+
+LONGEST = 60  # letters of a folder's name; file systems allow 255 bytes
+FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"/\\|?*\ud800-\udfff]')
+
+
+class Sorter:
+    """Puts copies of photos into the folder of their answer.
+
+    Args:
+        folder: where the folders of the answers are made.
+        answers: every answer that may come.
+        undecided: what the folder of photos without an answer is called.
+        sources: what is classified; folders of it must not meet the copies.
+
+    Raises:
+        UsageError: the folder is a file, or it and a folder of sources lie one in the other.
+    """
+
+    def __init__(
+        self, folder: Path, answers: Sequence[str], *, undecided: str, sources: Iterable[Path]
+    ) -> None:
+        if os.path.exists(folder) and not os.path.isdir(folder):  # noqa: PTH110, PTH112
+            raise UsageError(f"{folder} is not a folder; give --copy-to a folder")
+        for source in sources:
+            _refuse_overlap(folder, source)
+        names = folder_names([undecided, *answers])
+        self._folders = {
+            answer: folder / name for answer, name in zip([None, *answers], names, strict=True)
+        }
+
+    def copy(self, photo: Path, answer: str | None) -> Path:
+        """Copy a photo, and return where its copy lies.
+
+        A file of that name that is the same is left as the copy; beside a different one the copy
+        gets a number.
+
+        Args:
+            photo: what to copy; it is only read.
+            answer: one of the answers; ``None`` if there is none.
+
+        Raises:
+            UsageError: the copy cannot be written.
+        """
+        folder = self._folders[answer]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name in _numbered(photo.stem, photo.suffix):
+                if _is_copy(photo, folder / name) or _copied(photo, folder / name):
+                    return folder / name
+        except OSError as error:
+            raise UsageError(f"cannot copy {photo} to {folder}: {error.strerror}") from error
+        raise AssertionError("numbers do not end")
+
+
+def folder_names(answers: Iterable[str]) -> list[str]:
+    """A folder's name for each answer, no two alike, even where case does not count.
+
+    What cannot stand in a folder's name on Linux, macOS or Windows becomes ``_``.
+    """
+    names: list[str] = []
+    taken: set[str] = set()
+    for answer in answers:
+        plain = FORBIDDEN.sub("_", unicodedata.normalize("NFC", answer))
+        plain = plain[:LONGEST].strip(". ") or "_"
+        name = next(name for name in _numbered(plain) if name.casefold() not in taken)
+        taken.add(name.casefold())
+        names.append(name)
+    return names
+
+
+def _numbered(stem: str, suffix: str = "") -> Iterator[str]:
+    yield f"{stem}{suffix}"
+    yield from (f"{stem}-{number}{suffix}" for number in count(2))
+
+
+def _refuse_overlap(folder: Path, source: Path) -> None:
+    if not os.path.isdir(source):  # noqa: PTH112
+        return
+    copies, photos = folder.resolve(), source.resolve()
+    if copies == photos or photos in copies.parents:
+        raise UsageError(
+            f"copies in {folder} would be classified too; give --copy-to a folder outside {source}"
+        )
+    if copies in photos.parents:
+        raise UsageError(f"{source} lies among the copies in {folder}; give another --copy-to")
+
+
+def _is_copy(photo: Path, place: Path) -> bool:
+    return place.is_file() and filecmp.cmp(photo, place, shallow=False)
+
+
+def _copied(photo: Path, place: Path) -> bool:
+    """Copy to a name that is still free; if it is not, do nothing and say so."""
+    try:
+        place.open("xb").close()  # holds the name, so that no other process writes to it
+    except FileExistsError:
+        return False
+    try:
+        with replacing(place) as temporary:
+            shutil.copy2(photo, temporary)
+    except BaseException:
+        place.unlink(missing_ok=True)
+        raise
+    return True
