@@ -64,7 +64,13 @@ def write_weights(file: Path) -> Path:
 
 
 def make_run(
-    photos: Path, folder: Path, recipe: str, *, weights: str | Path = "none", **changes: Any
+    photos: Path,
+    folder: Path,
+    recipe: str,
+    *,
+    weights: str | Path = "none",
+    shares: dict[str, float] | None = None,
+    **changes: Any,
 ) -> Any:
     """A run folder with a small network on a split of drawn photos; nothing is trained yet."""
     from binsight.data.catalog import scan
@@ -80,6 +86,7 @@ def make_run(
         split=split_by_ratios(catalog, {"train": 0.7, "val": 0.3}, seed=0),
         sources=(photos,),
         weights=str(weights),
+        shares=shares,
     )
 
 

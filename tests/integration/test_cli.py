@@ -44,7 +44,8 @@ SURFACE = {
     "info": ["--help", "model"],
     "train": [
         *("--accelerator", "--arch", "--fold", "--help", "--no-tensorboard", "--out", "--recipe"),
-        *("--resume", "--set", "--split", "--tensorboard", "--weights", "--workers", "photos"),
+        *("--resume", "--set", "--share", "--split", "--tensorboard", "--weights", "--workers"),
+        "photos",
     ],
 }
 
@@ -134,6 +135,27 @@ def test_split_by_ratios_is_the_same_each_time(photos: Path, tmp_path: Path) -> 
     assert "train            6       6       6       18" in table
 
 
+def test_split_takes_over_a_part_of_another_split(photos: Path, tmp_path: Path) -> None:
+    split = ("data", "split", photos, "--ratios")
+    output(*split, "train=0.75,test=0.25", "--out", "one.csv", cwd=tmp_path)
+    held = {row["path"] for row in rows_of(tmp_path / "one.csv") if row["part"] == "test"}
+    output(
+        *(*split, "train=0.8,val=0.2", "--list", "test=one.csv", "--seed", "7"),
+        *("--out", "two.csv"),
+        cwd=tmp_path,
+    )
+    rows = rows_of(tmp_path / "two.csv")
+    assert {row["path"] for row in rows if row["part"] == "test"} == held
+    assert len(held) == 9
+
+
+def test_a_split_without_the_part_is_refused(photos: Path, tmp_path: Path) -> None:
+    split = ("data", "split", photos, "--out")
+    output(*split, "one.csv", "--ratios", "train=0.5,val=0.5", cwd=tmp_path)
+    line = refusal(*split, tmp_path / "two.csv", "--list", f"test={tmp_path / 'one.csv'}")
+    assert "the split has no part 'test'; it has train, val" in line
+
+
 def test_split_into_folds(photos: Path, tmp_path: Path) -> None:
     output("data", "split", photos, "--out", "folds.csv", "--folds", "3", cwd=tmp_path)
     assert parts_of(tmp_path / "folds.csv") == {"fold0": 12, "fold1": 12, "fold2": 12}
@@ -175,6 +197,20 @@ def test_train_says_how_good_and_what_next(trained: Trained) -> None:
     assert line.startswith("best validation accuracy ")
     assert line.endswith(f"next: binsight evaluate {trained.run}")
     assert len(rows_of(trained.run / "metrics.csv")) == 2
+
+
+@pytest.mark.parametrize("share", ["glass", "=0.5", "glass=much", "glass=0", "tin=0.5"])
+def test_a_share_that_makes_no_sense_is_refused(
+    photos: Path, trained: Trained, tmp_path: Path, share: str
+) -> None:
+    out = tmp_path / "run"
+    split = trained.run / "split.csv"
+    line = refusal(
+        *("train", photos, "--split", split, "--weights", "none", "--arch", "mobilenet_v2"),
+        *("--share", share, "--out", out),
+    )
+    assert "share" in line
+    assert not out.exists()
 
 
 def test_resume_goes_on_where_the_run_stopped(trained: Trained, tmp_path: Path) -> None:

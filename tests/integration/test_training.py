@@ -36,7 +36,12 @@ RECIPES: dict[str, dict[str, Any]] = {
         "head_learning_rate": 1e-3,
         "plateau_patience": 0,
     },
-    "default": {"learning_rate": 1e-2, "ema_decay": 0.5, "augmentation.mix": 0.7},
+    "default": {
+        "learning_rate": 1e-2,
+        "ema_decay": 0.5,
+        "augmentation.mix": 0.7,
+        "shares": {"paper": 0.6},
+    },
 }
 
 

@@ -7,6 +7,7 @@ not been.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,10 +70,15 @@ class _Evaluation(Dataset[tuple[Tensor, int]]):
 
 
 class _Shuffled(Sampler[tuple[int, int]]):
-    """Every photo once an epoch, in an order that seed and epoch decide."""
+    """Draws photos in an order that seed and epoch decide, none twice in an epoch.
 
-    def __init__(self, count: int, seed: int, epoch: int) -> None:
-        self.count = count
+    Of the photos that have the same share, that share is drawn, anew each epoch.
+    """
+
+    def __init__(self, shares: Sequence[float], seed: int, epoch: int) -> None:
+        self.groups: dict[float, list[int]] = defaultdict(list)
+        for index, share in enumerate(shares):
+            self.groups[share].append(index)
         self.seed = seed
         self.epoch = epoch
 
@@ -81,12 +87,22 @@ class _Shuffled(Sampler[tuple[int, int]]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.count
+        return sum(self._drawn(share) for share in self.groups)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         generator = torch.Generator().manual_seed(mixed_seed(self.seed, self.epoch, 2**32 - 1))
-        order = torch.randperm(self.count, generator=generator)
-        return iter([(self.epoch, int(index)) for index in order])
+        chosen: list[int] = []
+        for share, indices in self.groups.items():
+            if self._drawn(share) == len(indices):
+                chosen += indices
+                continue
+            order = torch.randperm(len(indices), generator=generator)[: self._drawn(share)]
+            chosen += [indices[place] for place in order]
+        order = torch.randperm(len(chosen), generator=generator)
+        return iter([(self.epoch, chosen[place]) for place in order])
+
+    def _drawn(self, share: float) -> int:
+        return max(1, round(share * len(self.groups[share])))
 
 
 def mixed_seed(*numbers: int) -> int:
@@ -102,20 +118,33 @@ def training_loader(
     size: int,
     seed: int,
     workers: int,
+    shares: Sequence[float] | None = None,
     first_epoch: int = 0,
 ) -> DataLoader[tuple[Tensor, Tensor]]:
     """Shuffled batches: images (N, 3, size, size) and class numbers (N,).
 
     The last, smaller batch is left out, unless it is the only one: BatchNorm learns nothing from
     one photo. A resumed run names the epoch that it begins with.
+
+    Args:
+        photos: to draw from.
+        transform: photo to a tensor (3, size, size), with random changes.
+        batch: photos in a batch.
+        size: side of the tensors, pixels.
+        seed: of order and changes.
+        workers: processes that prepare photos.
+        shares: for each photo, above 0 and at most 1: which part of the photos with the same
+            share an epoch draws. ``None`` draws every photo.
+        first_epoch: number of the first epoch.
     """
+    sampler = _Shuffled(shares or [1.0] * len(photos.files), seed, first_epoch)
     return DataLoader(
         _Training(photos, transform, seed, size),  # type: ignore[arg-type]  # keys are pairs
         batch_size=batch,
-        sampler=_Shuffled(len(photos.files), seed, first_epoch),
+        sampler=sampler,
         num_workers=workers,
         persistent_workers=workers > 0,
-        drop_last=len(photos.files) >= batch,
+        drop_last=len(sampler) >= batch,
         # Its own generator: starting workers draws a number, and dropout's must not depend on it.
         generator=torch.Generator().manual_seed(seed),
     )

@@ -21,6 +21,7 @@ from binsight.files import replacing
 from .catalog import Catalog, Photo
 
 __all__ = [
+    "COLUMNS",
     "DEFAULT_RATIOS",
     "UNUSED",
     "Split",

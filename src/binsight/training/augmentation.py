@@ -5,6 +5,8 @@ The caller decides which random numbers are drawn (`data.dataset` seeds them per
 
 from __future__ import annotations
 
+import io
+
 import torch
 from PIL import Image
 from torch import Tensor
@@ -30,10 +32,10 @@ def augmenter(how: Augmentation, size: int) -> v2.Transform:
     if how.rotation_degrees:
         steps.append(v2.RandomRotation(how.rotation_degrees, v2.InterpolationMode.BILINEAR))
     steps.append(v2.ColorJitter(how.brightness, how.contrast, how.saturation, how.hue))
-    steps += [v2.RandomGrayscale(how.grayscale), v2.PILToTensor()]
+    steps.append(v2.RandomGrayscale(how.grayscale))
     steps.append(v2.RandomApply([v2.GaussianBlur(5, (0.3, 2.0))], how.blur))
-    steps.append(v2.RandomApply([v2.JPEG((30, 90))], how.jpeg))
-    steps.append(v2.ToDtype(torch.float32, scale=True))
+    steps.append(v2.RandomApply([_Jpeg()], how.jpeg))
+    steps += [v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True)]
     steps.append(v2.Normalize(list(IMAGENET_MEAN), list(IMAGENET_STD)))
     steps.append(v2.RandomErasing(how.erasing))
     return v2.Compose(steps)
@@ -49,6 +51,16 @@ class _QuarterTurn(v2.Transform):  # type: ignore[misc]  # torchvision has no ty
             Image.Transpose.ROTATE_270,
         )
         return inpt.transpose(turns[int(torch.randint(3, ()))])
+
+
+class _Jpeg(v2.Transform):  # type: ignore[misc]  # torchvision has no types
+    """JPEG compression at a random quality of 30 to 90."""
+
+    def transform(self, inpt: Image.Image, params: dict[str, object]) -> Image.Image:
+        buffer = io.BytesIO()
+        inpt.save(buffer, "jpeg", quality=int(torch.randint(30, 91, ())))
+        with Image.open(buffer) as image:
+            return image.convert("RGB")
 
 
 def batch_mixer(how: Augmentation, classes: int) -> v2.Transform | None:

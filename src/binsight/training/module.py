@@ -6,7 +6,7 @@ It knows a recipe and a network. Files and folders are `run`'s business.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
@@ -27,11 +27,11 @@ __all__ = ["Classification", "class_weights"]
 Batch = tuple[Tensor, Tensor]
 
 
-def class_weights(counts: list[int], kind: str) -> Tensor:
+def class_weights(counts: Sequence[float], kind: str) -> Tensor:
     """Weights of the loss, (classes,), with a mean over photos of 1.
 
     Args:
-        counts: training photos of each class.
+        counts: training photos of each class, in an epoch.
         kind: ``balanced`` (inverse to the count, as scikit-learn's ``compute_class_weight``),
             ``sqrt`` (inverse to its root) or ``none``.
     """
@@ -50,7 +50,7 @@ class Classification(pl.LightningModule):
         counts: training photos of each class, for the weights of the loss.
     """
 
-    def __init__(self, network: Network, recipe: Recipe, counts: list[int]) -> None:
+    def __init__(self, network: Network, recipe: Recipe, counts: Sequence[float]) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
         self.recipe = recipe

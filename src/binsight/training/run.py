@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import json
 import tomllib
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -36,6 +37,7 @@ class Facts:
         sources: folders or CSVs of the photos, as absolute paths.
         weights: ``imagenet``, ``none`` or the file that was given.
         classes: names, in the order of the outputs.
+        shares: folder of training photos to the part of them that an epoch draws, anew each time.
         catalog_digest: of the photos.
         binsight: version that trained.
         started: date and time, UTC, ISO 8601.
@@ -47,6 +49,12 @@ class Facts:
     catalog_digest: str
     binsight: str
     started: str
+    shares: Mapping[str, float] = field(default_factory=dict)
+
+    def share_of(self, path: str) -> float:
+        """The share of a photo's innermost folder that has one; 1 if none has."""
+        folders = [folder for folder in self.shares if path.startswith(f"{folder}/")]
+        return self.shares[max(folders, key=len)] if folders else 1.0
 
 
 @dataclass(frozen=True)
@@ -103,17 +111,24 @@ def matching_catalog(sources: tuple[Path, ...], split: Split) -> Catalog:
 
 
 def create_run(
-    folder: Path, *, recipe: Recipe, split: Split, sources: tuple[Path, ...], weights: str
+    folder: Path,
+    *,
+    recipe: Recipe,
+    split: Split,
+    sources: tuple[Path, ...],
+    weights: str,
+    shares: Mapping[str, float] | None = None,
 ) -> Run:
     """Make a new run folder.
 
     Raises:
-        UsageError: the folder is in use.
+        UsageError: the folder is in use, or a share is wrong or of no training photo.
     """
     from binsight import __version__
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not empty; choose another --out, or --resume it")
+    _check_shares(shares or {}, split)
     facts = Facts(
         sources=tuple(str(source.absolute()) for source in sources),
         weights=weights,
@@ -121,12 +136,21 @@ def create_run(
         catalog_digest=split.catalog_digest,
         binsight=__version__,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
+        shares=dict(shares or {}),
     )
     (folder / "checkpoints").mkdir(parents=True)
     write_text(folder / "recipe.toml", to_toml(recipe))
     write_split(folder / "split.csv", split)
     write_text(folder / "run.json", json.dumps(asdict(facts), indent=2) + "\n")
     return Run(folder, recipe, facts, split)
+
+
+def _check_shares(shares: Mapping[str, float], split: Split) -> None:
+    for folder, share in shares.items():
+        if not 0 < share <= 1:
+            raise UsageError(f"share {folder}={share:g}: give a number above 0, up to 1")
+        if not any(path.startswith(f"{folder}/") for path in split.paths("train")):
+            raise UsageError(f"share {folder}={share:g}: no training photo is in {folder}/")
 
 
 def open_run(folder: Path) -> Run:

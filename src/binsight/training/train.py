@@ -111,9 +111,16 @@ def _network(run: Run, resume: bool) -> Network:
     )
 
 
-def _counts(run: Run, catalog: Catalog) -> list[int]:
+def _shares(run: Run) -> list[float]:
+    return [run.facts.share_of(path) for path in run.split.paths("train")]
+
+
+def _counts(run: Run, catalog: Catalog) -> list[float]:
+    """Photos of each class that an epoch draws."""
     labels = labelled(catalog, run.split, "train", run.facts.classes).labels
-    counts = [labels.count(number) for number in range(len(run.facts.classes))]
+    counts = [0.0] * len(run.facts.classes)
+    for label, share in zip(labels, _shares(run), strict=True):
+        counts[label] += share
     empty = [name for name, count in zip(run.facts.classes, counts, strict=True) if not count]
     if empty:
         raise SplitError(f"no training photo of {', '.join(empty)}")
@@ -134,6 +141,7 @@ def _training_photos(run: Run, catalog: Catalog, workers: int, first_epoch: int)
         size=run.recipe.size,
         seed=run.recipe.seed,
         workers=workers,
+        shares=_shares(run),
         first_epoch=first_epoch,
     )
 

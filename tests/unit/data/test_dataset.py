@@ -51,6 +51,7 @@ def batches(
     workers: int = 0,
     seed: int = 0,
     batch: int = 3,
+    shares: list[float] | None = None,
     first_epoch: int = 0,
     transform: Callable[[Image.Image], torch.Tensor] | None = None,
 ) -> Batches:
@@ -62,6 +63,7 @@ def batches(
         size=8,
         seed=seed,
         workers=workers,
+        shares=shares,
         first_epoch=first_epoch,
     )
     found = []
@@ -105,6 +107,27 @@ def test_nor_does_loading_touch_the_caller_s_numbers(photos: LabelledPhotos) -> 
 def test_a_later_epoch_needs_no_earlier_one(photos: LabelledPhotos) -> None:
     whole = batches(photos, epochs=3)
     assert same(whole[-2:], batches(photos, first_epoch=2))
+
+
+def test_of_a_share_each_epoch_draws_others(photos: LabelledPhotos) -> None:
+    shares = [1.0, 0.5, 1.0, 0.5, 0.5, 0.5, 1.0]  # photos 0, 2, 6 always; two of the other four
+    epochs = [
+        order(batches(photos, shares=shares, first_epoch=epoch, batch=1)) for epoch in range(12)
+    ]
+    assert all(len(set(epoch)) == len(epoch) == 5 for epoch in epochs)
+    assert all({0, 2, 6} <= set(epoch) for epoch in epochs)
+    assert set().union(*epochs) == set(range(7))
+    assert len({frozenset(epoch) for epoch in epochs}) > 2
+
+
+def test_a_share_of_few_photos_draws_at_least_one(photos: LabelledPhotos) -> None:
+    assert len(order(batches(photos, shares=[0.01] * 7, batch=1))) == 1
+
+
+def test_shares_are_drawn_alike_by_workers_and_on_resuming(photos: LabelledPhotos) -> None:
+    shares = [1.0, 0.5, 1.0, 0.5, 0.5, 0.5, 1.0]
+    whole = batches(photos, epochs=3, shares=shares, batch=1, workers=2)
+    assert same(whole[-5:], batches(photos, shares=shares, batch=1, first_epoch=2))
 
 
 def test_order_and_changes_differ_by_epoch_and_seed(photos: LabelledPhotos) -> None:

@@ -59,6 +59,60 @@ def test_relative_sources_are_found_from_anywhere(
     assert open_run(made.folder).photos().digest == split.catalog_digest
 
 
+def test_the_innermost_share_counts(tmp_path: Path, photos: Path) -> None:
+    split = split_by_ratios(
+        scan([photos, draw_photos(tmp_path / "web", each=4)], duplicates=False),
+        {"train": 0.5, "val": 0.5},
+        seed=0,
+    )
+    shares = {"web": 0.25, "web/glass": 0.5}
+    made = create_run(
+        tmp_path / "r",
+        recipe=load_recipe("seed"),
+        split=split,
+        sources=(photos, tmp_path / "web"),
+        weights="none",
+        shares=shares,
+    )
+    facts = open_run(made.folder).facts
+    assert facts.shares == shares
+    assert facts.share_of("web/paper/1.png") == 0.25
+    assert facts.share_of("web/glass/1.png") == 0.5
+    assert facts.share_of("photos/glass/1.png") == facts.share_of("website/glass/1.png") == 1
+
+
+def test_a_run_from_before_there_were_shares_draws_all(run: Run) -> None:
+    file = run.folder / "run.json"
+    values = json.loads(file.read_text())
+    del values["shares"]
+    file.write_text(json.dumps(values))
+    assert open_run(run.folder).facts.share_of("glass/1.png") == 1
+
+
+@pytest.mark.parametrize(
+    ("shares", "reason"),
+    [
+        ({"glass": 0.0}, "share glass=0: give a number above 0, up to 1"),
+        ({"glass": 1.5}, "share glass=1.5: give a number above 0, up to 1"),
+        ({"glass": float("nan")}, "share glass=nan: give a number above 0, up to 1"),
+        ({"gla": 0.5}, "share gla=0.5: no training photo is in gla/"),
+    ],
+)
+def test_a_wrong_share_is_refused_before_a_folder_is_made(
+    tmp_path: Path, photos: Path, split: Split, shares: dict[str, float], reason: str
+) -> None:
+    with pytest.raises(UsageError, match=reason):
+        create_run(
+            tmp_path / "r",
+            recipe=load_recipe("seed"),
+            split=split,
+            sources=(photos,),
+            weights="none",
+            shares=shares,
+        )
+    assert not (tmp_path / "r").exists()
+
+
 def test_an_empty_folder_will_do(tmp_path: Path, photos: Path, split: Split) -> None:
     folder = tmp_path / "empty"
     folder.mkdir()

@@ -102,7 +102,7 @@ def split_photos(
     folds: Annotated[int | None, typer.Option(help="Make this many equal parts instead.")] = None,
     lists: Annotated[
         list[str] | None,
-        typer.Option("--list", help="Take over a part from a file of names: test=test.txt."),
+        typer.Option("--list", help="A part from a file of names or another split: test=test.txt."),
     ] = None,
     keep_straddling: Annotated[
         bool, typer.Option(help="With --list: keep duplicates that two lists claim.")
@@ -159,12 +159,21 @@ def _read_lists(items: list[str]) -> dict[str, list[str]]:
         part, equals, file = item.partition("=")
         if not equals or not part or not file:
             raise SplitError(f"--list {item}: give PART=FILE, such as test=test.txt")
-        try:
-            lines = Path(file).read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise SplitError(f"--list {item}: {error}") from error
-        lists.setdefault(part, []).extend(line.strip() for line in lines if line.strip())
+        lists.setdefault(part, []).extend(_names(item, part, Path(file)))
     return lists
+
+
+def _names(item: str, part: str, file: Path) -> list[str]:
+    """The lines of a file, or the photos that another split has in the part."""
+    from binsight.data.split import COLUMNS, read_split
+
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SplitError(f"--list {item}: {error}") from error
+    if lines and lines[0] == ",".join(COLUMNS):
+        return list(read_split(file).paths(part))
+    return [line.strip() for line in lines if line.strip()]
 
 
 def _print_split(split: Split, catalog: Catalog, out: Path) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 UNHELPFUL = (
     ".*does not have many workers.*",
     ".*GPU available but not used.*",
-    ".*Checkpoint directory .* is not empty.*",
+    ".*Checkpoint directory .* not empty.*",
     ".*The dirpath has changed.*",
     ".*LeafSpec.* is deprecated.*",
 )
@@ -51,6 +51,10 @@ def train(
     changes: Annotated[
         list[str] | None, typer.Option("--set", help="Change one value: epochs=3.")
     ] = None,
+    shares: Annotated[
+        list[str] | None,
+        typer.Option("--share", help="Draw only this part of a folder each epoch: web=0.2."),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on after the last whole epoch in --out.")
     ] = False,
@@ -68,7 +72,8 @@ def train(
         if resume and (out / "run.json").exists():
             run = _resumed(out, recipe, changes)
         else:
-            run = _new(out, tuple(photos or ()), split, fold, recipe, weights, changes)
+            drawn = _parse_shares(shares or [])
+            run = _new(out, tuple(photos or ()), split, fold, recipe, weights, changes, drawn)
         _log_to(out / "log.txt")
         try:
             best = training.train(
@@ -104,6 +109,7 @@ def _new(
     recipe: str | None,
     weights: str,
     changes: list[str],
+    shares: dict[str, float],
 ) -> Run:
     from binsight.data.split import read_split
     from binsight.training.recipe import load_recipe
@@ -122,7 +128,29 @@ def _new(
     for part in ("train", "val"):
         parts.paths(part)
     _check_early(resolved, parts.classes, weights)
-    return create_run(out, recipe=resolved, split=parts, sources=photos, weights=_where(weights))
+    return create_run(
+        out,
+        recipe=resolved,
+        split=parts,
+        sources=photos,
+        weights=_where(weights),
+        shares=shares,
+    )
+
+
+def _parse_shares(items: list[str]) -> dict[str, float]:
+    shares: dict[str, float] = {}
+    for item in items:
+        folder, _, number = item.rpartition("=")
+        name = folder.strip("/")
+        try:
+            share = float(number)
+        except ValueError:
+            name = ""
+        if not name or name in shares:
+            raise UsageError(f"--share {item}: give each FOLDER=NUMBER once, such as web=0.2")
+        shares[name] = share
+    return shares
 
 
 def _check_early(recipe: Recipe, classes: tuple[str, ...], weights: str) -> None:
