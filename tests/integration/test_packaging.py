@@ -34,6 +34,7 @@ def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     "pattern",
     [
         r"binsight/models/[^/]+\.onnx",
+        r"binsight/schemes/berlin\.toml",
         r"binsight/training/recipes/default\.toml",
         r"binsight/evaluation/report\.html\.j2",
         r"binsight/py\.typed",

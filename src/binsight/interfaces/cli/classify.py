@@ -32,7 +32,7 @@ def classify(
     ] = None,
     bins: Annotated[
         str | None,
-        typer.Option(metavar="FILE|NAME", help="Say which bin: a bins.toml, or such as berlin."),
+        typer.Option(metavar="FILE|NAME", help="Say which bin, by a bins.toml or e.g. berlin."),
     ] = None,
     top: Annotated[
         int | None, typer.Option(metavar="N", help="Show the N most probable classes.")

@@ -16,8 +16,10 @@ from binsight.images import PHOTO_SUFFIXES
 
 __all__ = ["CHUNK", "count", "photo_paths"]
 
-CHUNK = 20_000
+CHUNK = 50_000
+SUFFIXES = tuple(PHOTO_SUFFIXES)
 Problem = Callable[[OSError], None]
+Wanted = Callable[["os.DirEntry[str]"], bool]
 
 
 def photo_paths(photos: Iterable[Path], *, problem: Problem) -> Iterator[Path]:
@@ -61,29 +63,24 @@ def _below(top: Path, problem: Problem) -> Iterator[Path]:
         waiting.append(map(folder.joinpath, _in_order(folder, _is_folder, _ignore)))
 
 
-def _in_order(
-    folder: Path, wanted: Callable[[os.DirEntry[str]], bool], problem: Problem
-) -> Iterator[str]:
+def _in_order(folder: Path, wanted: Wanted, problem: Problem) -> Iterator[str]:
     """Names in alphabetical order, `CHUNK` at a time."""
     last = ""
     while True:
-        chunk = heapq.nsmallest(
-            CHUNK, (name for name in _names(folder, wanted, problem) if name > last)
-        )
+        chunk = heapq.nsmallest(CHUNK, _names(folder, wanted, problem, after=last))
         yield from chunk
         if len(chunk) < CHUNK:
             return
         last = chunk[-1]
 
 
-def _names(
-    folder: Path, wanted: Callable[[os.DirEntry[str]], bool], problem: Problem
-) -> Iterator[str]:
+def _names(folder: Path, wanted: Wanted, problem: Problem, *, after: str = "") -> Iterator[str]:
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if not entry.name.startswith(".") and wanted(entry):
-                    yield entry.name
+                name = entry.name
+                if name > after and not name.startswith(".") and wanted(entry):
+                    yield name
     except OSError as error:
         problem(error)
 
@@ -94,7 +91,7 @@ def _is_listed(path: Path) -> bool:
 
 
 def _is_photo(entry: os.DirEntry[str]) -> bool:
-    return Path(entry.name).suffix.lower() in PHOTO_SUFFIXES and not entry.is_dir()
+    return entry.name.lower().endswith(SUFFIXES) and not entry.is_dir()
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

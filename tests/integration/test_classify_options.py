@@ -1,0 +1,284 @@
+"""What ``binsight classify`` can do beside saying a material: bins, best classes, CSV, copies."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import binsight, on_terminal, output, refusal
+from PIL import Image
+from small_bundle import SIZE, SmallBundle, expected_probs, write_small_bundle
+
+from binsight.interfaces.cli.classify import _classified
+from binsight.runtime import Classifier
+
+COLOURS = {  # what the small bundle says about them: see `test_the_photos_are_what_they_are_for`
+    "metal.png": (20, 200, 20),
+    "glass.png": (250, 0, 0),
+    "unsure.png": (110, 110, 110),
+}
+BINS = """
+[[bins]]
+name = "containers"
+colour = "#3f8f3f"
+advice = "Rinse it."
+takes = ["glass", "metal"]
+
+[[bins]]
+name = "paper/card"
+colour = "#1f6fb5"
+takes = ["paper", "battery"]
+"""
+
+
+def drawn(colour: tuple[int, int, int]) -> Image.Image:
+    return Image.new("RGB", (SIZE, SIZE), colour)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name, colour in COLOURS.items():
+        drawn(colour).save(folder / name)
+    return folder
+
+
+@pytest.fixture
+def bins(tmp_path: Path) -> Path:
+    path = tmp_path / "bins.toml"
+    path.write_text(BINS)
+    return path
+
+
+@pytest.fixture
+def mine(small_bundle: SmallBundle) -> tuple[str, Path]:
+    return "--model", small_bundle.path
+
+
+def json_rows(text: str) -> dict[str, dict[str, object]]:
+    rows = [json.loads(line) for line in text.splitlines()]
+    return {Path(row["path"]).name: row for row in rows}
+
+
+def csv_rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+
+
+def test_the_photos_are_what_they_are_for() -> None:
+    probs = {name: expected_probs(drawn(colour)) for name, colour in COLOURS.items()}
+    assert probs["glass.png"][0] > 0.9
+    assert probs["metal.png"][1] > 0.9
+    assert probs["unsure.png"].max() < 0.69
+
+
+def test_the_best_classes_stand_below_each_other(photos: Path, mine: tuple[str, Path]) -> None:
+    _, *lines = output("classify", photos / "unsure.png", "--top", 9, *mine).splitlines()
+    order = np.argsort(-expected_probs(drawn(COLOURS["unsure.png"])))
+    names = [("glass", "metal", "paper")[one] for one in order]
+    assert [line.split()[-2 if number else 1] for number, line in enumerate(lines)] == names
+    assert lines[0].endswith("%  not sure")
+    shares = [float(line.split("%")[0].split()[-1]) for line in lines]
+    expected = 100 * np.sort(expected_probs(drawn(COLOURS["unsure.png"])))[::-1]
+    np.testing.assert_allclose(shares, expected, atol=0.06)
+    assert len({line.index("%") for line in lines}) == 1
+
+
+def test_the_best_classes_as_json(photos: Path, mine: tuple[str, Path]) -> None:
+    (row,) = json_rows(
+        output("classify", photos / "metal.png", "--top", 2, "--json", *mine)
+    ).values()
+    assert [list(one) for one in row["top"]] == [["label", "confidence"]] * 2
+    best, second = row["top"]
+    assert best == {"label": row["label"], "confidence": row["confidence"]}
+    assert sorted(row["probs"].values())[-2] == second["confidence"] < best["confidence"]
+
+
+def test_csv_says_what_json_says(photos: Path, bins: Path, mine: tuple[str, Path]) -> None:
+    (photos / 'no "photo", \n.jpg').write_text("")
+    told = binsight("classify", photos, "--csv", "--bins", bins, *mine)
+    rows = csv_rows(told.stdout)
+    columns = ["path", "label", "confidence", "sure", "glass", "metal", "paper", "bin", "error"]
+    assert list(rows[0]) == columns
+    assert (told.returncode, told.stderr) == (1, "")
+    others = json_rows(binsight("classify", photos, "--json", "--bins", bins, *mine).stdout)
+    assert len(rows) == len(others) == 4
+    for row in rows:
+        other = others[Path(row["path"]).name]
+        if row["error"]:
+            assert row["error"] == other["error"] == "the file is empty"
+            assert set(row.values()) == {row["path"], row["error"], ""}
+            continue
+        assert row["label"] == other["label"]
+        assert row["sure"] == json.dumps(other["sure"])
+        assert float(row["confidence"]) == other["confidence"]
+        assert {name: float(row[name]) for name in other["probs"]} == other["probs"]
+        assert row["bin"] == (other["bin"]["name"] or "ask a person")
+
+
+def test_a_class_that_is_called_like_a_column(photos: Path, tmp_path: Path) -> None:
+    bundle = write_small_bundle(tmp_path / "odd.onnx", classes=("path", "metal", "error"))
+    text = output("classify", photos, "--csv", "--model", bundle.path)
+    assert text.splitlines()[0] == (
+        "path,label,confidence,sure,class path,metal,class error,bin,error"
+    )
+
+
+def test_a_bin_in_the_table(photos: Path, bins: Path, mine: tuple[str, Path]) -> None:
+    head, *lines = output("classify", photos, "--bins", bins, *mine).splitlines()
+    assert head.split() == ["photo", "material", "confidence", "bin"]
+    ends = {Path(line.split()[0]).name: line.partition("%  ")[2] for line in lines}
+    assert ends == {
+        "glass.png": "containers",
+        "metal.png": "containers",
+        "unsure.png": "ask a person",
+    }
+
+
+def test_a_bin_as_json(photos: Path, bins: Path, mine: tuple[str, Path]) -> None:
+    rows = json_rows(output("classify", photos, "--json", "--bins", bins, *mine))
+    sure, unsure = rows["metal.png"], rows["unsure.png"]
+    assert sure["bin"] == {
+        "name": "containers",
+        "colour": "#3f8f3f",
+        "expected_cost": pytest.approx(sure["probs"]["paper"], abs=2e-6),
+        "advice": "Rinse it.",
+        "costs": pytest.approx(
+            {
+                "containers": sure["probs"]["paper"],
+                "paper/card": 1 - sure["probs"]["paper"],
+                "ask a person": 0.3,
+            },
+            abs=2e-6,
+        ),
+    }
+    assert unsure["bin"]["name"] is None
+    assert unsure["bin"]["expected_cost"] == pytest.approx(0.3)
+
+
+def test_a_scheme_by_its_name(photos: Path, mine: tuple[str, Path]) -> None:
+    (row,) = csv_rows(output("classify", photos / "glass.png", "--csv", "--bins", "paris", *mine))
+    assert row["bin"] == "bac blanc"
+
+
+def test_a_class_without_a_bin_is_refused_before_any_photo(
+    photos: Path, bins: Path, mine: tuple[str, Path]
+) -> None:
+    bins.write_text(BINS.replace('"paper", ', ""))
+    line = refusal("classify", photos, "--bins", bins, *mine)
+    assert line == (f'binsight: {bins}: no bin takes paper; add "paper" to the `takes` of a bin')
+
+
+def test_copies_are_sorted_and_photos_left_alone(
+    photos: Path, tmp_path: Path, mine: tuple[str, Path]
+) -> None:
+    (photos / "broken.jpg").write_text("no photo")
+    before, times = files(photos), {path: path.stat().st_mtime_ns for path in photos.iterdir()}
+    out = tmp_path / "sorted"
+    for _ in range(2):  # the second time, all is there
+        done = binsight("classify", photos, "--json", "--copy-to", out, *mine)
+        assert done.returncode == 1, done.stderr
+        assert files(out) == {
+            "glass/glass.png": before["glass.png"],
+            "metal/metal.png": before["metal.png"],
+            "not-sure/unsure.png": before["unsure.png"],
+        }
+    rows = json_rows(done.stdout)
+    assert rows["metal.png"]["copy"] == str(out / "metal" / "metal.png")
+    assert "copy" not in rows["broken.jpg"]
+    assert files(photos) == before
+    assert {path: path.stat().st_mtime_ns for path in photos.iterdir()} == times
+
+
+def test_copies_of_one_name_get_numbers(
+    photos: Path, tmp_path: Path, mine: tuple[str, Path]
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    drawn((240, 0, 0)).save(other / "glass.png")
+    shutil.copy(photos / "glass.png", other / "same.png")
+    out = tmp_path / "sorted"
+    text = output("classify", photos / "glass.png", other, "--csv", "--copy-to", out, *mine)
+    copies = [Path(row["copy"]).relative_to(out).as_posix() for row in csv_rows(text)]
+    assert copies == ["glass/glass.png", "glass/glass-2.png", "glass/same.png"]
+    assert files(out)["glass/glass-2.png"] == (other / "glass.png").read_bytes()
+
+
+def test_copies_go_into_the_folders_of_bins(
+    photos: Path, bins: Path, tmp_path: Path, mine: tuple[str, Path]
+) -> None:
+    drawn((0, 0, 255)).save(photos / "paper.png")
+    out = tmp_path / "sorted"
+    output("classify", photos, "--bins", bins, "--copy-to", out, *mine)
+    assert sorted(files(out)) == [
+        *("ask-a-person/unsure.png", "containers/glass.png", "containers/metal.png"),
+        "paper_card/paper.png",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--json", "--csv"], "--json and --csv exclude each other; give one"),
+        (["--top", "0"], "--top 0; give 1 or more"),
+        (["--top", "2", "--csv"], "--csv has a column for every class already"),
+        (["--bins", "atlantis"], "no bins 'atlantis'; give a TOML file, or one of berlin"),
+        (["--copy-to", "photos/sorted"], "would be classified too"),
+        (["--copy-to", "."], "photos lies among the copies in ."),
+        (["--copy-to", "photos/glass.png"], "is not a folder"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(
+    photos: Path, mine: tuple[str, Path], options: list[str], reason: str
+) -> None:
+    before = files(photos.parent)
+    assert reason in refusal("classify", "photos", *options, *mine, cwd=photos.parent)
+    assert files(photos.parent) == before
+
+
+def test_a_table_of_bins_fits_the_terminal(photos: Path, mine: tuple[str, Path]) -> None:
+    long = photos / ("long" * 40)
+    long.mkdir()
+    shutil.copy(photos / "unsure.png", long / "last.png")
+    options = (*mine, "--bins", "new-york", "--top", "3")
+    written = on_terminal("classify", photos, *options, columns=80, NO_COLOR="1").splitlines()
+    assert len(written) == 1 + 4 * 3
+    assert max(map(len, written)) <= 80
+    assert any("…" in line and "last.png  " in line for line in written)
+
+
+def test_a_bar_on_a_terminal_leaves_a_file_alone(
+    photos: Path, tmp_path: Path, mine: tuple[str, Path]
+) -> None:
+    with (tmp_path / "answers.csv").open("wb") as file:
+        seen = on_terminal("classify", photos, "--csv", *mine, columns=80, stdout=file)
+    assert "classifying" in seen
+    assert "100%" in seen
+    assert len(csv_rows((tmp_path / "answers.csv").read_text())) == 3
+
+
+def test_an_endless_list_of_photos_is_answered(photos: Path, small_bundle: SmallBundle) -> None:
+    """Paths are taken as they are needed, a batch ahead at most."""
+    taken = 0
+
+    def endless() -> Iterator[Path]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield photos / "glass.png"
+
+    rows = _classified(endless(), Classifier(small_bundle.path), None, None)
+    assert all(row.error == "" for row in islice(rows, 100))
+    assert taken <= 100 + 8
