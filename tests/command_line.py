@@ -50,9 +50,9 @@ def as_argument(value: object) -> str | bytes:
     return value if isinstance(value, bytes) else str(value)
 
 
-def output(*arguments: object, cwd: Path | None = None) -> str:
+def output(*arguments: object, cwd: Path | None = None, **environment: str) -> str:
     """What a command prints that does all it was asked."""
-    done = binsight(*arguments, cwd=cwd)
+    done = binsight(*arguments, cwd=cwd, **environment)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout

@@ -65,6 +65,24 @@ def write_small_bundle(
     return SmallBundle(path, write_bundle(path, sealed.SerializeToString()))
 
 
+def write_taught_bundle(path: Path, photos: Mapping[str, list[Any]], held: list[Any]) -> Path:
+    """A bundle taught some photos of each class, which remembers held-out ones class by class."""
+    from binsight import Classifier
+    from binsight.bundle import describe as describe_model
+    from binsight.teaching.graph import remember
+    from binsight.teaching.memory import Memory
+
+    Classifier(write_small_bundle(path).path).teach(photos, path)
+    taught = Classifier(path)
+    rows = [answer.embedding for answer in taught.classify(held)]
+    labels = np.repeat(np.arange(3), len(held) // 3)
+    model = onnx.load(path)
+    remember(model.graph, Memory(np.array(rows, np.float16), labels, np.ones(len(rows), np.bool_)))
+    describe_model(model, taught.metadata)
+    write_bundle(path, model.SerializeToString())
+    return path
+
+
 def describe(model: onnx.ModelProto, values: Mapping[str, Any]) -> None:
     """Put a description into the metadata of a model."""
     text = json.dumps({key: value for key, value in values.items() if value is not None})

@@ -7,6 +7,9 @@ Inputs and outputs of the graph, all float32:
     embedding    (N, D)              pooled features, the input of the linear head
     feature_map  (N, K, h, w)        the last spatial features, before pooling
 
+A bundle may also remember some of the photos that it learned from, as constants that no node of the
+graph uses (`teaching.memory`).
+
 The metadata is JSON under the key ``binsight`` of the ONNX metadata. The last bytes of the file are
 one more metadata entry, ``binsight.digest``, with the SHA-256 of all bytes before it. Protocol
 buffers allow a repeated field anywhere, so every ONNX tool reads the file, and the digest can be
@@ -36,14 +39,16 @@ __all__ = [
     "OUTPUTS",
     "Metadata",
     "Parity",
+    "Taught",
     "TrainingData",
+    "describe",
     "digest_of",
     "parse_metadata",
     "read_verified",
     "write_bundle",
 ]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2 added the lineage and what a bundle remembers
 METADATA_KEY = "binsight"
 DIGEST_KEY = b"binsight.digest"
 INPUT = "images"
@@ -88,6 +93,32 @@ class Parity(BaseModel):
     max_difference: Annotated[float, Field(ge=0)]
 
 
+class Taught(BaseModel):
+    """One lesson that a bundle was taught.
+
+    Args:
+        parent: digest of the bundle that was taught.
+        photos: that it was taught with.
+        counts: of these, photos of each class.
+        catalog_digest: SHA-256 of these photos' catalog.
+        renamed: old class name to new.
+        accuracy_before: of the parent on these photos.
+        accuracy_after: of folds that the head was not taught with.
+        created: ISO 8601, UTC.
+    """
+
+    model_config = Strict
+
+    parent: Sha256
+    photos: Annotated[int, Field(ge=1)]
+    counts: dict[str, int]
+    catalog_digest: Sha256
+    renamed: dict[str, str] = {}
+    accuracy_before: Share
+    accuracy_after: Share
+    created: str
+
+
 class Metadata(BaseModel):
     """What a bundle says about itself.
 
@@ -105,11 +136,12 @@ class Metadata(BaseModel):
         binsight_version: that wrote it.
         licence: SPDX identifier of the weights' licence.
         created: ISO 8601, UTC.
+        lineage: lessons since training, the latest last.
     """
 
     model_config = Strict
 
-    format_version: Literal[1] = 1
+    format_version: Literal[1, 2] = 2
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
     preprocess: PreprocessSpec
     architecture: str
@@ -122,6 +154,7 @@ class Metadata(BaseModel):
     binsight_version: str
     licence: str
     created: str
+    lineage: tuple[Taught, ...] = ()
 
     @field_validator("classes")
     @classmethod
@@ -129,6 +162,13 @@ class Metadata(BaseModel):
         if len(set(classes)) < len(classes):
             raise ValueError("class names must differ")
         return classes
+
+
+def describe(model: Any, metadata: Metadata) -> None:
+    """Replace all metadata entries of an ONNX ModelProto by the description."""
+    del model.metadata_props[:]
+    entry = model.metadata_props.add()
+    entry.key, entry.value = METADATA_KEY, json.dumps(metadata.model_dump(mode="json"))
 
 
 def write_bundle(path: Path, model: bytes) -> str:

@@ -16,6 +16,8 @@
     │   ├── SplitError               a split that does not fit its catalog
     │   ├── DownloadError            a transfer that failed or did not match its checksum
     │   └── CorrectionError          a correction that cannot be kept
+    ├── TeachingError            photos that a model cannot learn from
+    │   └── WorseModelError          a lesson that would make it worse
     └── TrainingError            a model cannot be trained, evaluated or exported
         ├── RecipeError              unknown keys or values out of range
         ├── WeightsError             pretrained weights missing or of another network
@@ -45,10 +47,12 @@ __all__ = [
     "RecipeError",
     "RunError",
     "SplitError",
+    "TeachingError",
     "TrainingError",
     "UnreadableImageError",
     "UsageError",
     "WeightsError",
+    "WorseModelError",
 ]
 
 
@@ -124,6 +128,23 @@ class DownloadError(DataError):
 
 class CorrectionError(DataError):
     """A correction that cannot be kept: a label that names no folder, a folder that is no place."""
+
+
+class TeachingError(BinsightError, ValueError):
+    """Photos that a model cannot learn from."""
+
+
+class WorseModelError(TeachingError):
+    """A lesson that would make a model worse.
+
+    Args:
+        message: what got worse.
+        lesson: the `binsight.teaching.Lesson`, to show what happened.
+    """
+
+    def __init__(self, message: str, lesson: object) -> None:
+        self.lesson = lesson
+        super().__init__(message)
 
 
 class TrainingError(BinsightError, ValueError):

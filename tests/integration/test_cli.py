@@ -42,6 +42,10 @@ SURFACE = {
     "evaluate": ["--help", "--out", "--part", "--split", "model", "photos"],
     "export": ["--help", "--licence", "--out", "--photos", "--risk", "run"],
     "info": ["--help", "model"],
+    "teach": [
+        *("--anyway", "--cache", "--help", "--json", "--model", "--no-cache", "--out", "--rename"),
+        "photos",
+    ],
     "train": [
         *("--accelerator", "--arch", "--fold", "--help", "--no-tensorboard", "--out", "--recipe"),
         *("--resume", "--set", "--share", "--split", "--tensorboard", "--weights", "--workers"),

@@ -18,12 +18,14 @@ from onnx import numpy_helper  # noqa: E402
 
 import binsight.export.onnx as exporting  # noqa: E402
 from binsight.bundle import Metadata, read_verified  # noqa: E402
+from binsight.calibration import choose_threshold, fit_temperature  # noqa: E402
 from binsight.errors import CatalogError, DataError, ParityError, RunError, SplitError  # noqa: E402
-from binsight.evaluation.calibration import choose_threshold, fit_temperature  # noqa: E402
 from binsight.evaluation.scoring import best_network, score_bundle  # noqa: E402
-from binsight.export.onnx import check_parity, export_bundle  # noqa: E402
+from binsight.export.onnx import export_bundle  # noqa: E402
 from binsight.preprocess import load  # noqa: E402
 from binsight.runtime import Classifier  # noqa: E402
+from binsight.runtime.parity import check_parity  # noqa: E402
+from binsight.teaching.graph import read_memory  # noqa: E402
 from binsight.training.train import labelled  # noqa: E402
 
 
@@ -96,6 +98,18 @@ def test_the_bundle_says_what_it_is(exported: Exported) -> None:
     assert metadata.training.sources == ("photos",)
     assert metadata.training.catalog_digest == exported.run.photos().digest
     assert metadata.metrics["val_photos"] == 9
+
+
+def test_it_remembers_embeddings_of_both_parts(
+    exported: Exported, validation: Any, reference: Any
+) -> None:
+    memory = read_memory(read_verified(exported.path))
+    assert memory is not None
+    assert memory.held_out.sum() == 9
+    assert (~memory.held_out).sum() == 21
+    held, labels = memory.part(held_out=True)
+    assert labels.tolist() == validation.labels
+    np.testing.assert_allclose(held, reference.embedding_nd.numpy(), rtol=2e-3, atol=2e-3)
 
 
 def test_parity_is_recorded(exported: Exported) -> None:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from small_bundle import DESCRIPTION, SmallBundle, describe, small_model, write_small_bundle
 
 from binsight.bundle import (
+    FORMAT_VERSION,
     METADATA_KEY,
     Metadata,
     digest_of,
@@ -184,11 +185,16 @@ def test_the_description_cannot_be_changed() -> None:
         parsed().threshold = 0.1  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("version", [2, 99])
+@pytest.mark.parametrize("version", [FORMAT_VERSION + 1, 99])
 def test_a_later_format_asks_for_an_upgrade(version: int) -> None:
     with pytest.raises(BundleTooNewError, match=r"pip install --upgrade binsight") as caught:
         parsed(format_version=version, something_new=True)
     assert str(version) in one_line(caught)
+
+
+@pytest.mark.parametrize("version", range(1, FORMAT_VERSION + 1))
+def test_every_format_so_far_is_read(version: int) -> None:
+    assert parsed(format_version=version).lineage == ()
 
 
 @pytest.mark.parametrize("key", [key for key in DESCRIPTION if key != "metrics"])

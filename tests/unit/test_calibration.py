@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
 
-from binsight.errors import MissingExtraError, TrainingError, UsageError
-from binsight.evaluation.calibration import (
+from binsight.calibration import (
     choose_threshold,
     expected_calibration_error,
     fit_temperature,
     reliability,
 )
+from binsight.errors import TrainingError, UsageError
 
 
 def logits_at(temperature, photos=20_000):
@@ -69,12 +69,6 @@ def test_ends_of_the_range_are_for_the_faultless_and_the_hopeless():
 def test_logits_that_cannot_be_fitted_are_refused(logits, labels, message):
     with pytest.raises(TrainingError, match=message):
         fit_temperature(logits, labels)
-
-
-def test_missing_scipy_names_the_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
-    with pytest.raises(MissingExtraError, match=r"binsight\[train\]"):
-        fit_temperature(np.zeros((1, 2)), np.zeros(1, int))
 
 
 answered = st.lists(
@@ -154,7 +148,7 @@ def test_model_that_is_always_right_errs_by_its_doubt(pairs):
 
 def test_importing_calibration_loads_nothing_heavy():
     code = (
-        "import sys, binsight.evaluation.calibration, binsight.evaluation.scored\n"
+        "import sys, binsight.calibration, binsight.evaluation.scored\n"
         "print([m for m in ('scipy', 'sklearn', 'matplotlib', 'torch') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

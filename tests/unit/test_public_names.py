@@ -37,7 +37,7 @@ def test_a_classifier_is_made_and_asked_this_way() -> None:
         "photos": "POSITIONAL_OR_KEYWORD",
     }
     public = {name for name in vars(Classifier) if not name.startswith("_")}
-    assert public == {"classes", "classify", "classify_each", "run"}
+    assert public == {"classes", "classify", "classify_each", "run", "teach"}
 
 
 def test_a_prediction_has_these_fields() -> None:

@@ -17,11 +17,11 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from binsight.calibration import expected_calibration_error, reliability
 from binsight.drawing import BLUE, GREEN, GREY, ORANGE, RED, SKY, calm, new_figure
 from binsight.errors import ImageError
 from binsight.images import decode
 
-from .calibration import expected_calibration_error, reliability
 from .metrics import Metrics
 from .scored import Scored
 

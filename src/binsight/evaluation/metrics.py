@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from sklearn.metrics import precision_recall_fscore_support
 
+from binsight.calibration import expected_calibration_error
 from binsight.errors import TrainingError, UsageError
 
-from .calibration import expected_calibration_error
 from .scored import Scored
 
 __all__ = ["ClassMetrics", "Interval", "Metrics", "Selective", "by_source", "evaluate", "selective"]

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from binsight.calibration import softmax
 from binsight.data.catalog import Catalog
 from binsight.data.dataset import LabelledPhotos, evaluation_loader
 from binsight.data.split import Split
@@ -23,7 +24,14 @@ from binsight.training.run import Run
 
 from .scored import Scored
 
-__all__ = ["best_network", "choose_part", "labelled_part", "logits_of", "score_bundle", "score_run"]
+__all__ = [
+    "best_network",
+    "choose_part",
+    "labelled_part",
+    "outputs_of",
+    "score_bundle",
+    "score_run",
+]
 
 Progress = Callable[[int, int], None]
 BATCH = 32
@@ -77,26 +85,29 @@ def best_network(run: Run) -> Network:
     return network.eval()
 
 
-def logits_of(
+def outputs_of(
     network: Network,
     photos: LabelledPhotos,
     run: Run,
     *,
     workers: int = 0,
     progress: Progress | None = None,
-) -> NDArray[np.float32]:
-    """Logits (N, classes) of a network in eval mode, in float32."""
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Logits (N, classes) and embeddings (N, D) of a network in eval mode, in float32."""
     loader = evaluation_loader(photos, run.recipe.preprocess, batch=BATCH, workers=workers)
-    found: list[NDArray[np.float32]] = []
+    logits: list[NDArray[np.float32]] = []
+    embeddings: list[NDArray[np.float32]] = []
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network.to(device)
     with torch.inference_mode():
         for images, _ in loader:
-            found.append(network(images.to(device)).logits_nc.float().cpu().numpy())
+            outputs = network(images.to(device))
+            logits.append(outputs.logits_nc.float().cpu().numpy())
+            embeddings.append(outputs.embedding_nd.float().cpu().numpy())
             if progress:
-                progress(sum(map(len, found)), len(photos.files))
+                progress(sum(map(len, logits)), len(photos.files))
     network.to("cpu")
-    return np.concatenate(found)
+    return np.concatenate(logits), np.concatenate(embeddings)
 
 
 def score_run(
@@ -108,16 +119,8 @@ def score_run(
     progress: Progress | None = None,
 ) -> Scored:
     """What the best checkpoint of a run says, without calibration."""
-    logits = logits_of(best_network(run), photos, run, workers=workers, progress=progress)
+    logits, _ = outputs_of(best_network(run), photos, run, workers=workers, progress=progress)
     return Scored(paths, np.array(photos.labels, np.int64), softmax(logits), run.facts.classes)
-
-
-def softmax(logits_nc: NDArray[np.float32], temperature: float = 1.0) -> NDArray[np.float32]:
-    """Probabilities (N, C) of logits divided by a temperature."""
-    scaled = logits_nc.astype(np.float64) / temperature
-    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    probs: NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
-    return probs.astype(np.float32)
 
 
 def score_bundle(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import tempfile
+import math
 import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -18,28 +17,32 @@ from torch import Tensor, nn
 
 from binsight.bundle import (
     INPUT,
-    METADATA_KEY,
     OUTPUTS,
     Metadata,
     Parity,
     TrainingData,
     write_bundle,
 )
+from binsight.bundle import describe as describe_model
+from binsight.calibration import choose_threshold, fit_temperature, softmax
+from binsight.data.catalog import Catalog
 from binsight.data.dataset import LabelledPhotos
-from binsight.errors import ParityError, SplitError
-from binsight.evaluation.calibration import choose_threshold, fit_temperature
+from binsight.errors import SplitError
 from binsight.evaluation.scored import Scored
-from binsight.evaluation.scoring import best_network, labelled_part, logits_of, softmax
+from binsight.evaluation.scoring import best_network, labelled_part, outputs_of
 from binsight.model.network import Network
-from binsight.runtime import Classifier
+from binsight.runtime.parity import answers_of, check_parity
+from binsight.teaching.graph import remember
+from binsight.teaching.memory import Memory, spread
 from binsight.training.run import Run
 
-__all__ = ["PARITY_TOLERANCE", "export_bundle"]
+__all__ = ["export_bundle"]
 
 log = logging.getLogger(__name__)
 
-PARITY_TOLERANCE = 1e-4
 PARITY_PHOTOS = 256
+REMEMBERED_LEARNED = 80  # photos a class
+REMEMBERED_HELD_OUT = 40
 OPSET = 18
 Progress = Callable[[int, int], None]
 
@@ -76,21 +79,55 @@ def export_bundle(
         raise SplitError("the split has no part 'val', which calibration needs")
     paths, photos = labelled_part(catalog, run.split, "val", run.facts.classes)
     network = best_network(run)
-    logits = logits_of(network, photos, run, progress=progress)
+    logits, embeddings = outputs_of(network, photos, run, progress=progress)
     labels = np.array(photos.labels, np.int64)
     temperature = fit_temperature(logits, labels)
     probs = softmax(logits, temperature)
     scored = Scored(paths, labels, probs, run.facts.classes)
     threshold = choose_threshold(scored.confidence_n, scored.correct_n, risk=risk)
     model = _to_onnx(network, temperature, run.recipe.eval_size)
+    remember(model.graph, _memory(run, catalog, network, paths, embeddings))
 
     def describe(parity: Parity) -> Metadata:
         return _metadata(run, scored, temperature, threshold, risk, licence, parity)
 
-    parity = _measured_parity(model, describe, photos, probs)
-    metadata = describe(parity)
-    _write(out, model, metadata)
+    metadata = describe(_measured_parity(model, describe, photos, probs))
+    describe_model(model, metadata)
+    write_bundle(out, model.SerializeToString())
     return metadata
+
+
+def _memory(
+    run: Run,
+    catalog: Catalog,
+    network: Network,
+    val_paths: tuple[str, ...],
+    val_embeddings: NDArray[np.float32],
+) -> Memory:
+    """Embeddings of some training photos, and of some validation photos as held out."""
+    paths, photos = labelled_part(catalog, run.split, "train", run.facts.classes)
+    learned = _spread_over_classes(run, paths, REMEMBERED_LEARNED)
+    held = _spread_over_classes(run, val_paths, REMEMBERED_HELD_OUT)
+    chosen = LabelledPhotos(
+        [photos.files[place] for place in learned], [photos.labels[place] for place in learned]
+    )
+    _, embeddings = outputs_of(network, chosen, run)
+    number = {name: place for place, name in enumerate(run.facts.classes)}
+    held_labels = [number[run.split.label_of[val_paths[place]]] for place in held]
+    return Memory(
+        np.concatenate([embeddings, val_embeddings[held]]).astype(np.float16),
+        np.array([*chosen.labels, *held_labels], np.int64),
+        np.repeat([False, True], [len(learned), len(held)]),
+    )
+
+
+def _spread_over_classes(run: Run, paths: tuple[str, ...], most: int) -> list[int]:
+    """Places of up to ``most`` photos a class, the same number from each source."""
+    sources = len(run.facts.sources)
+    keys = [
+        (run.split.label_of[path], path.partition("/")[0] if sources > 1 else "") for path in paths
+    ]
+    return spread(keys, math.ceil(most / sources), seed=run.recipe.seed)
 
 
 class _Answering(nn.Module):
@@ -176,13 +213,6 @@ def _metadata(
     )
 
 
-def _write(out: Path, model: Any, metadata: Metadata) -> str:
-    del model.metadata_props[:]
-    entry = model.metadata_props.add()
-    entry.key, entry.value = METADATA_KEY, json.dumps(metadata.model_dump(mode="json"))
-    return write_bundle(out, model.SerializeToString())
-
-
 def _measured_parity(
     model: Any,
     describe: Callable[[Parity], Metadata],
@@ -193,26 +223,5 @@ def _measured_parity(
     step = max(1, len(photos.files) // PARITY_PHOTOS)
     files = list(photos.files)[::step]
     draft = describe(Parity(photos=len(files), same_label=1.0, max_difference=0.0))
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "draft.onnx"
-        _write(path, model, draft)
-        answers = Classifier(path).classify(files)
-    found_nc = np.array([list(answer.probs.values()) for answer in answers], np.float32)
-    return check_parity(probs_nc[::step], found_nc)
-
-
-def check_parity(expected_nc: NDArray[np.float32], found_nc: NDArray[np.float32]) -> Parity:
-    """Compare two sets of probabilities of the same photos.
-
-    Raises:
-        ParityError: a label differs, or a probability by more than `PARITY_TOLERANCE`.
-    """
-    same = expected_nc.argmax(axis=1) == found_nc.argmax(axis=1)
-    difference = float(np.abs(expected_nc - found_nc).max())
-    if not same.all() or not difference <= PARITY_TOLERANCE:
-        raise ParityError(
-            f"the exported model does not answer like its checkpoint: {int((~same).sum())} of "
-            f"{len(same)} labels differ, probabilities by up to {difference:.2g} (allowed "
-            f"{PARITY_TOLERANCE:g}); no bundle was written"
-        )
-    return Parity(photos=len(same), same_label=float(same.mean()), max_difference=difference)
+    describe_model(model, draft)
+    return check_parity(probs_nc[::step], answers_of(model.SerializeToString(), files))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import NamedTuple, cast, overload
+from typing import TYPE_CHECKING, NamedTuple, cast, overload
 
 import numpy as np
 import onnxruntime as ort
@@ -19,6 +19,9 @@ from binsight.preprocess import load
 
 from .cpus import available_cpus
 from .prediction import Prediction
+
+if TYPE_CHECKING:
+    from binsight.teaching import Lesson
 
 __all__ = ["Classifier", "RawOutputs", "builtin_model"]
 
@@ -123,6 +126,52 @@ class Classifier:
                 yield from self._answers(waiting)
                 waiting = []
         yield from self._answers(waiting)
+
+    def teach(
+        self,
+        photos: Mapping[str, Sequence[ImageSource]],
+        out: str | os.PathLike[str],
+        *,
+        rename: Mapping[str, str] | None = None,
+        anyway: bool = False,
+        catalog_digest: str | None = None,
+        cache: Path | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Lesson:
+        """Write a bundle that also knows these photos: the same network, its head learned anew.
+
+        Three to ten photos of each class help; classes may be new. Needs no torch.
+
+        Args:
+            photos: class name to photos, as for `classify`.
+            out: the new bundle; this classifier stays as it is.
+            rename: old class name to new; two of the same new name become one class.
+            anyway: write it even if it is worse than its parent.
+            catalog_digest: of the photos (`data.catalog.Catalog.digest`), for the lineage.
+            cache: folder that keeps embeddings between lessons.
+            progress: called with (done, total) photos.
+
+        Returns:
+            What came of it: accuracy before and after, photos that are still wrong, warnings.
+
+        Raises:
+            TeachingError: no photos, or a renamed class that does not exist.
+            WorseModelError: the new model is worse than its parent; nothing was written.
+            ImageError: a photo cannot be used.
+            BundleError: this bundle's head cannot be replaced.
+        """
+        from .teacher import teach  # needs onnx, which takes long to import
+
+        return teach(
+            self,
+            photos,
+            Path(out),
+            rename=rename,
+            anyway=anyway,
+            catalog_digest=catalog_digest,
+            cache=cache,
+            progress=progress,
+        )
 
     def run(self, images_nchw: Floats) -> RawOutputs:
         """Run the graph on preprocessed images: (N, 3, size, size), N of at least 1."""

@@ -1,0 +1,46 @@
+"""Does a new bundle answer like what it was made of? Asked before it gets its name."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from binsight.bundle import Parity, write_bundle
+from binsight.errors import ParityError
+from binsight.images import ImageSource
+
+from .classifier import Classifier
+
+__all__ = ["PARITY_TOLERANCE", "answers_of", "check_parity"]
+
+PARITY_TOLERANCE = 1e-4
+
+
+def answers_of(model: bytes, photos: Sequence[ImageSource]) -> NDArray[np.float32]:
+    """Probabilities (N, C) that a described but unsealed model gives, through the runtime."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "draft.onnx"
+        write_bundle(path, model)
+        answers = Classifier(path).classify(list(photos))
+    return np.array([list(answer.probs.values()) for answer in answers], np.float32)
+
+
+def check_parity(expected_nc: NDArray[np.float32], found_nc: NDArray[np.float32]) -> Parity:
+    """Compare two sets of probabilities of the same photos.
+
+    Raises:
+        ParityError: a label differs, or a probability by more than `PARITY_TOLERANCE`.
+    """
+    same = expected_nc.argmax(axis=1) == found_nc.argmax(axis=1)
+    difference = float(np.abs(expected_nc - found_nc).max())
+    if not same.all() or not difference <= PARITY_TOLERANCE:
+        raise ParityError(
+            f"the exported model does not answer like its checkpoint: {int((~same).sum())} of "
+            f"{len(same)} labels differ, probabilities by up to {difference:.2g} (allowed "
+            f"{PARITY_TOLERANCE:g}); no bundle was written"
+        )
+    return Parity(photos=len(same), same_label=float(same.mean()), max_difference=difference)

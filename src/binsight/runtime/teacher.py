@@ -1,0 +1,185 @@
+"""Teaching a bundle: photos to embeddings, a lesson, and a new bundle that was checked."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from binsight import __version__
+from binsight.bundle import Metadata, Parity, Taught, read_verified, write_bundle
+from binsight.errors import ImageError, WorseModelError
+from binsight.images import ImageSource, read_file
+from binsight.teaching.graph import read_head, read_memory, with_head
+from binsight.teaching.lesson import Example, Lesson, Pupil, learn
+from binsight.teaching.memory import Memory
+
+from .classifier import Classifier
+from .embeddings import EmbeddingCache
+from .parity import answers_of, check_parity
+
+__all__ = ["teach"]
+
+Floats = NDArray[np.float32]
+Progress = Callable[[int, int], None]
+PARITY_PHOTOS = 32
+
+
+class _Photo(NamedTuple):
+    source: ImageSource
+    label: str
+    digest: str
+
+
+def teach(
+    classifier: Classifier,
+    photos: Mapping[str, Sequence[ImageSource]],
+    out: Path,
+    *,
+    rename: Mapping[str, str] | None = None,
+    anyway: bool = False,
+    catalog_digest: str | None = None,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> Lesson:
+    """See `Classifier.teach`."""
+    shown = [_Photo(source, label, _digest(source)) for label in photos for source in photos[label]]
+    data = read_verified(classifier.path)
+    pupil = _pupil(classifier, data)
+    width = pupil.head.weight_cd.shape[1]
+    embeddings_nd = _embeddings(classifier, shown, _cache(classifier, cache, width), progress)
+    examples = [
+        Example(_name(one.source, place), one.label, one.digest, embedding_d)
+        for place, (one, embedding_d) in enumerate(zip(shown, embeddings_nd, strict=True))
+    ]
+    lesson = learn(pupil, examples, rename=rename)
+    if lesson.worse and not anyway:
+        raise WorseModelError(
+            f"the lesson makes the model worse: {lesson.worse}; check the photos' labels, add "
+            "more, or write it anyway (--anyway)",
+            lesson,
+        )
+    taught = Taught(
+        parent=classifier.digest,
+        photos=len(shown),
+        counts={name: count for name, count in lesson.photos.items() if count},
+        catalog_digest=catalog_digest or _digest_of_all(shown),
+        renamed=dict(rename or {}),
+        accuracy_before=lesson.before,
+        accuracy_after=lesson.after,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    _write(out, data, lesson, _description(classifier.metadata, lesson, taught), examples, shown)
+    return lesson
+
+
+def _pupil(classifier: Classifier, data: bytes) -> Pupil:
+    head = read_head(classifier.path, data)
+    empty = Memory(
+        np.zeros((0, head.weight_cd.shape[1]), np.float16), np.zeros(0, np.int64), np.zeros(0, bool)
+    )
+    metadata = classifier.metadata
+    return Pupil(
+        classes=classifier.classes,
+        head=head,
+        memory=read_memory(data) or empty,
+        threshold=metadata.threshold,
+        risk=metadata.threshold_risk,
+    )
+
+
+def _digest(source: ImageSource) -> str:
+    """SHA-256 of an encoded photo's bytes, or of a decoded one's pixels."""
+    if isinstance(source, bytes | bytearray):
+        return hashlib.sha256(source).hexdigest()
+    if hasattr(source, "__array_interface__"):
+        return hashlib.sha256(np.ascontiguousarray(source).tobytes()).hexdigest()
+    return hashlib.sha256(read_file(Path(source))).hexdigest()
+
+
+def _name(source: ImageSource, place: int) -> str:
+    described = isinstance(source, bytes | bytearray) or hasattr(source, "__array_interface__")
+    return f"photo {place + 1}" if described else str(source)
+
+
+def _digest_of_all(shown: Sequence[_Photo]) -> str:
+    lines = sorted(f"{one.label}\0{one.digest}\n" for one in shown)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _cache(classifier: Classifier, folder: Path | None, width: int) -> EmbeddingCache:
+    lineage = classifier.metadata.lineage
+    # Teaching changes the head alone, so all descendants of a bundle share its embeddings.
+    network = lineage[0].parent if lineage else classifier.digest
+    return EmbeddingCache(folder / network[:16] if folder else None, width)
+
+
+def _embeddings(
+    classifier: Classifier,
+    shown: Sequence[_Photo],
+    cache: EmbeddingCache,
+    progress: Progress | None,
+) -> list[Floats]:
+    """Of every photo, each computed once."""
+    found = {one.digest: cache.get(one.digest) for one in shown}
+    missing = {one.digest: one.source for one in shown if found[one.digest] is None}
+    answers = classifier.classify_each(missing.values())
+    for done, (digest, answer) in enumerate(zip(missing, answers, strict=True), start=1):
+        if isinstance(answer, ImageError):
+            raise answer
+        found[digest] = cache.put(digest, answer.embedding)
+        if progress:
+            progress(done, len(missing))
+    return [embedding for one in shown if (embedding := found[one.digest]) is not None]
+
+
+def _description(parent: Metadata, lesson: Lesson, taught: Taught) -> Callable[[Parity], Metadata]:
+    metrics = {
+        "taught_photos": float(taught.photos),
+        "taught_accuracy_before": lesson.before,
+        "taught_accuracy_after": lesson.after,
+    }
+    if lesson.remembered_before is not None and lesson.remembered_after is not None:
+        metrics["remembered_accuracy_before"] = lesson.remembered_before
+        metrics["remembered_accuracy_after"] = lesson.remembered_after
+    changes = {
+        "format_version": Metadata.model_fields["format_version"].default,
+        "classes": lesson.classes,
+        "temperature": lesson.head.temperature,
+        "threshold": lesson.threshold,
+        "metrics": metrics,
+        "binsight_version": __version__,
+        "created": taught.created,
+        "lineage": (*parent.lineage, taught),
+    }
+
+    def describe(parity: Parity) -> Metadata:
+        return Metadata.model_validate(parent.model_dump() | changes | {"parity": parity})
+
+    return describe
+
+
+def _write(
+    out: Path,
+    data: bytes,
+    lesson: Lesson,
+    description: Callable[[Parity], Metadata],
+    examples: Sequence[Example],
+    shown: Sequence[_Photo],
+) -> None:
+    places = list(_some(len(shown)))
+    draft = description(Parity(photos=len(places), same_label=1.0, max_difference=0.0))
+    model = with_head(data, lesson.head, lesson.memory, draft)
+    expected_nc = lesson.head.probs(np.stack([examples[place].embedding_d for place in places]))
+    found_nc = answers_of(model, [shown[place].source for place in places])
+    metadata = description(check_parity(expected_nc, found_nc))
+    write_bundle(out, with_head(data, lesson.head, lesson.memory, metadata))
+
+
+def _some(count: int) -> Iterator[int]:
+    return iter(range(0, count, max(1, count // PARITY_PHOTOS)))

@@ -1,0 +1,348 @@
+"""What teaching does with embeddings: a joint fit, its honest test, and its calibration.
+
+The new head is fitted to the taught photos together with what the bundle remembers of its own, and
+is pulled towards the head that it replaces: few photos help, and none hurt. How good it is comes
+from folds that were not fitted, never from the photos that it was taught with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from binsight.calibration import choose_threshold, fit_temperature, softmax
+from binsight.errors import TeachingError
+
+from .head import Head, fit_head
+from .memory import Memory, spread
+
+__all__ = ["Example", "Lesson", "Pupil", "learn"]
+
+Floats = NDArray[np.float32]
+
+# Chosen on web photos taught to a model of TrashNet; see docs/teach.md.
+EMPHASIS = 10.0  # what a taught photo weighs, against 1 of a remembered one
+PULL = 3e-4
+FOLDS = 5
+FEW = 5  # photos of a class below which its figures mean little
+REMEMBERED = 60  # taught photos of a class that the new bundle remembers
+ALIKE = 0.4  # share of two classes' photos taken for each other that deserves a warning
+MOST_FORGOTTEN = 0.02  # what accuracy on remembered photos may lose
+FEWEST_FOR_CALIBRATION = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Pupil:
+    """The model that is taught.
+
+    Args:
+        classes: in the order of the head's rows.
+        head: to start from.
+        memory: of what it learned from; may be empty.
+        threshold: confidence from which an answer is sure.
+        risk: share of wrong answers among the sure ones to aim at.
+    """
+
+    classes: tuple[str, ...]
+    head: Head
+    memory: Memory
+    threshold: float
+    risk: float
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One taught photo.
+
+    Args:
+        name: for reports.
+        label: class name.
+        digest: of its bytes; photos of equal digests are never on both sides of a fold.
+        embedding_d: (D,).
+    """
+
+    name: str
+    label: str
+    digest: str
+    embedding_d: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What came of it. Accuracies are 0 to 1.
+
+    Args:
+        classes: of the new head.
+        head: with its temperature.
+        threshold: confidence from which an answer is sure.
+        memory: what the new bundle remembers.
+        photos: taught photos of each class.
+        folds: that accuracy was measured by; 0 if there were too few photos.
+        before: accuracy of the parent on the taught photos.
+        after: accuracy on the taught photos, each by a head that was not taught with it.
+        before_of: accuracy of the parent, class by class.
+        after_of: likewise, afterwards.
+        wrong: photos that it still gets wrong: name, label, answer.
+        remembered_before: accuracy on photos of the parent's own data; ``None`` without memory.
+        remembered_after: likewise, afterwards.
+        warnings: lines for a person.
+    """
+
+    classes: tuple[str, ...]
+    head: Head
+    threshold: float
+    memory: Memory
+    photos: Mapping[str, int]
+    folds: int
+    before: float
+    after: float
+    before_of: Mapping[str, float]
+    after_of: Mapping[str, float]
+    wrong: tuple[tuple[str, str, str], ...]
+    remembered_before: float | None
+    remembered_after: float | None
+    warnings: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """All figures and names as plain values, ready for JSON."""
+        return {
+            "classes": list(self.classes),
+            "photos": dict(self.photos),
+            "folds": self.folds,
+            "accuracy": {"before": self.before, "after": self.after},
+            "accuracy_of": {
+                name: {"before": self.before_of[name], "after": self.after_of[name]}
+                for name in self.before_of
+            },
+            "remembered": {"before": self.remembered_before, "after": self.remembered_after},
+            "temperature": self.head.temperature,
+            "threshold": self.threshold,
+            "worse": self.worse,
+            "wrong": [
+                {"photo": name, "label": label, "answer": answer}
+                for name, label, answer in self.wrong
+            ],
+            "warnings": list(self.warnings),
+        }
+
+    @property
+    def worse(self) -> str | None:
+        """Why the new model is worse than its parent; ``None`` if it is not."""
+        if self.after < self.before:
+            return f"right on {self.after:.1%} of the photos, {self.before:.1%} before"
+        old, new = self.remembered_before, self.remembered_after
+        if old is not None and new is not None and new < old - MOST_FORGOTTEN:
+            return f"right on {new:.1%} of the photos that it learned from before, {old:.1%} before"
+        return None
+
+
+def learn(
+    pupil: Pupil, examples: Sequence[Example], *, rename: Mapping[str, str] | None = None
+) -> Lesson:
+    """Fit a new head.
+
+    Args:
+        pupil: the parent.
+        examples: taught photos, of its classes and of new ones.
+        rename: old class name to new, of the pupil and of the examples; two of the same new name
+            become one class.
+
+    Raises:
+        TeachingError: no photos, or a renamed class that does not exist.
+    """
+    if not examples:
+        raise TeachingError("no photos to learn from; put some into a folder for each class")
+    rename = rename or {}
+    old = _renamed(pupil, rename)
+    examples = [replace(one, label=rename.get(one.label, one.label)) for one in examples]
+    class_names = (*old.classes, *sorted({one.label for one in examples} - set(old.classes)))
+    number = {name: place for place, name in enumerate(class_names)}
+    x_nd = np.stack([one.embedding_d for one in examples]).astype(np.float32)
+    labels_n = np.array([number[one.label] for one in examples], np.int64)
+    prior = _with_rows(old.head, len(class_names))
+
+    def fitted(chosen_n: NDArray[np.bool_]) -> Head:
+        known_nd, known_n = old.memory.part(held_out=False)
+        weights_n = np.repeat([1.0, EMPHASIS], [len(known_n), int(chosen_n.sum())])
+        return fit_head(
+            prior,
+            np.concatenate([known_nd, x_nd[chosen_n]]),
+            np.concatenate([known_n, labels_n[chosen_n]]),
+            weights_n,
+            pull=PULL,
+        )
+
+    fold_n = _folds(examples)
+    tested_nc = _out_of_fold(fitted, x_nd, fold_n, fallback=prior)
+    head = fitted(np.ones(len(examples), np.bool_))
+    names = [rename.get(name, name) for name in pupil.classes]
+    before_n = np.array([number[name] for name in _answers(pupil.head, names, x_nd)]) == labels_n
+    after_n = tested_nc.argmax(axis=1) == labels_n
+    head, threshold = _calibrated(old, head, tested_nc, labels_n)
+    remembered = _remembered(names, pupil, head, class_names, old.memory)
+    return Lesson(
+        classes=class_names,
+        head=head,
+        threshold=threshold,
+        memory=_longer(old.memory, x_nd, labels_n),
+        photos={name: int((labels_n == number[name]).sum()) for name in class_names},
+        folds=int(fold_n.max()) + 1 if fold_n.any() else 0,
+        before=float(before_n.mean()),
+        after=float(after_n.mean()),
+        before_of=_by_class(before_n, labels_n, class_names),
+        after_of=_by_class(after_n, labels_n, class_names),
+        wrong=_wrong(examples, tested_nc, class_names),
+        remembered_before=remembered[0],
+        remembered_after=remembered[1],
+        warnings=_warnings(tested_nc, labels_n, class_names, bool(len(old.memory))),
+    )
+
+
+def _renamed(pupil: Pupil, rename: Mapping[str, str]) -> Pupil:
+    """The same pupil with other names; rows of classes that become one are averaged."""
+    unknown = sorted(set(rename) - set(pupil.classes))
+    if unknown:
+        raise TeachingError(f"no class {unknown[0]!r} to rename; it has {', '.join(pupil.classes)}")
+    if not rename:
+        return pupil
+    names = [rename.get(name, name) for name in pupil.classes]
+    classes = tuple(dict.fromkeys(names))
+    if len(classes) < 2:
+        raise TeachingError("renaming leaves one class; a model needs two or more")
+    place_c = np.array([classes.index(name) for name in names])
+    share = np.eye(len(classes), dtype=np.float32)[place_c]
+    share /= share.sum(axis=0)
+    head = Head(share.T @ pupil.head.weight_cd, share.T @ pupil.head.bias_c, pupil.head.temperature)
+    memory = Memory(pupil.memory.embeddings, place_c[pupil.memory.labels], pupil.memory.held_out)
+    return Pupil(classes, head, memory, pupil.threshold, pupil.risk)
+
+
+def _with_rows(head: Head, classes: int) -> Head:
+    """New classes begin where the average class stands."""
+    new = classes - len(head.bias_c)
+    return Head(
+        np.vstack([head.weight_cd, np.tile(head.weight_cd.mean(axis=0), (new, 1))]),
+        np.append(head.bias_c, np.full(new, head.bias_c.mean(), np.float32)),
+        head.temperature,
+    )
+
+
+def _folds(examples: Sequence[Example]) -> NDArray[np.int64]:
+    """The fold of each photo: classes are dealt out evenly, photos of one digest together."""
+    seen: dict[str, int] = {}
+    for _, digest in sorted({(one.label, one.digest) for one in examples}):
+        seen.setdefault(digest, len(seen))  # the order of digests is as good as a shuffle
+    folds = min(FOLDS, len(seen))
+    return np.array([seen[one.digest] % folds for one in examples], np.int64)
+
+
+def _out_of_fold(fitted: Any, x_nd: Floats, fold_n: NDArray[np.int64], *, fallback: Head) -> Floats:
+    """Logits (N, C) of each photo by a head that was not taught with it."""
+    logits_nc = fallback.logits(x_nd) / np.float32(fallback.temperature)
+    if fold_n.max() == 0:
+        return logits_nc
+    for fold in range(int(fold_n.max()) + 1):
+        held_n = fold_n == fold
+        logits_nc[held_n] = fitted(~held_n).logits(x_nd[held_n])
+    return logits_nc
+
+
+def _calibrated(
+    pupil: Pupil, head: Head, tested_nc: Floats, labels_n: NDArray[np.int64]
+) -> tuple[Head, float]:
+    """Temperature and threshold from photos that the head was not fitted to."""
+    known_nd, known_n = pupil.memory.part(held_out=True)
+    logits_nc = np.concatenate([tested_nc, head.logits(known_nd)])
+    truth_n = np.concatenate([labels_n, known_n])
+    if len(truth_n) < FEWEST_FOR_CALIBRATION:
+        return head, pupil.threshold
+    temperature = fit_temperature(logits_nc, truth_n)
+    head = Head(head.weight_cd, head.bias_c, temperature)
+    probs_nc = softmax(logits_nc, temperature)
+    right_n = probs_nc.argmax(axis=1) == truth_n
+    return head, choose_threshold(probs_nc.max(axis=1), right_n, risk=pupil.risk)
+
+
+def _answers(head: Head, names: Sequence[str], x_nd: Floats) -> list[str]:
+    return [names[place] for place in head.logits(x_nd).argmax(axis=1)]
+
+
+def _remembered(
+    names: Sequence[str], pupil: Pupil, head: Head, classes: Sequence[str], old: Memory
+) -> tuple[float | None, float | None]:
+    """Accuracy on the parent's own photos before and after.
+
+    Args:
+        names: what the parent's classes are called now.
+        pupil: the parent.
+        head: the new one.
+        classes: its names.
+        old: the parent's memory, numbered by the new names.
+    """
+    known_nd, known_n = old.part(held_out=True)
+    if not len(known_n):
+        return None, None
+    truth = [classes[place] for place in known_n]
+    before = np.array(_answers(pupil.head, names, known_nd)) == truth
+    after = np.array(_answers(head, classes, known_nd)) == truth
+    return float(before.mean()), float(after.mean())
+
+
+def _longer(memory: Memory, x_nd: Floats, labels_n: NDArray[np.int64]) -> Memory:
+    """The old memory and some of the taught photos."""
+    chosen = spread(labels_n.tolist(), REMEMBERED)
+    return Memory(
+        np.concatenate([memory.embeddings, x_nd[chosen].astype(np.float16)]),
+        np.concatenate([memory.labels, labels_n[chosen]]),
+        np.concatenate([memory.held_out, np.zeros(len(chosen), np.bool_)]),
+    )
+
+
+def _by_class(
+    right_n: NDArray[np.bool_], labels_n: NDArray[np.int64], classes: Sequence[str]
+) -> dict[str, float]:
+    return {
+        name: float(right_n[labels_n == place].mean())
+        for place, name in enumerate(classes)
+        if (labels_n == place).any()
+    }
+
+
+def _wrong(
+    examples: Sequence[Example], tested_nc: Floats, classes: Sequence[str]
+) -> tuple[tuple[str, str, str], ...]:
+    answers_n = tested_nc.argmax(axis=1).tolist()
+    return tuple(
+        (one.name, one.label, classes[answer])
+        for one, answer in zip(examples, answers_n, strict=True)
+        if classes[answer] != one.label
+    )
+
+
+def _warnings(
+    tested_nc: Floats, labels_n: NDArray[np.int64], classes: Sequence[str], remembers: bool
+) -> tuple[str, ...]:
+    lines = []
+    if not remembers:
+        lines.append("this bundle remembers no photos; it may forget some of what it knew")
+    answers_n = tested_nc.argmax(axis=1)
+    count_c = np.bincount(labels_n, minlength=len(classes))
+    for place, name in enumerate(classes):
+        if 0 < count_c[place] < FEW:
+            lines.append(
+                f"{name}: only {count_c[place]} photos; its figures mean little below {FEW}"
+            )
+    for one in range(len(classes)):
+        for other in range(one + 1, len(classes)):
+            pair_n = np.isin(labels_n, (one, other))
+            mixed_n = pair_n & np.isin(answers_n, (one, other)) & (answers_n != labels_n)
+            if min(count_c[one], count_c[other]) >= FEW and mixed_n.sum() >= ALIKE * pair_n.sum():
+                lines.append(
+                    f"{classes[one]} and {classes[other]} look the same to it: {mixed_n.sum()} of "
+                    f"{pair_n.sum()} photos taken for the other"
+                )
+    return tuple(lines)

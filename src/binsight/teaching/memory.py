@@ -1,0 +1,66 @@
+"""What a bundle remembers of the photos that it learned from: some embeddings, no photos."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Memory", "spread"]
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """Embeddings with their class numbers, in the order of the bundle's classes.
+
+    Args:
+        embeddings: (M, D) float16.
+        labels: (M,) int64.
+        held_out: (M,) bool; True where the network never learned from the photo, so that it can
+            tell how good the model is.
+    """
+
+    embeddings: NDArray[np.float16]
+    labels: NDArray[np.int64]
+    held_out: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        assert self.embeddings.ndim == 2
+        assert self.labels.shape == self.held_out.shape == self.embeddings.shape[:1]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Everything, by name."""
+        return {
+            "embeddings": self.embeddings.astype(np.float16),
+            "labels": self.labels.astype(np.int64),
+            "held_out": self.held_out.astype(np.bool_),
+        }
+
+    def part(self, *, held_out: bool) -> tuple[Floats, NDArray[np.int64]]:
+        """Embeddings (m, D) and class numbers (m,) of one half."""
+        chosen = self.held_out == held_out
+        return self.embeddings[chosen].astype(np.float32), self.labels[chosen]
+
+
+def spread(keys: Sequence[object], most: int, *, seed: int = 0) -> list[int]:
+    """Choose up to ``most`` places for each key, at random.
+
+    Args:
+        keys: what to spread over, such as class and source of each photo.
+        most: to choose of each.
+        seed: of the choice.
+    """
+    random = np.random.default_rng(seed)
+    places: dict[object, list[int]] = {}
+    for place in random.permutation(len(keys)):
+        row = places.setdefault(keys[place], [])
+        if len(row) < most:
+            row.append(int(place))
+    return sorted(place for row in places.values() for place in row)

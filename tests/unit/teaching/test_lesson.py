@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from binsight.errors import TeachingError
+from binsight.teaching.head import Head
+from binsight.teaching.lesson import FEW, REMEMBERED, Example, Lesson, Pupil, learn
+from binsight.teaching.memory import Memory
+
+CLASSES = ("glass", "metal", "paper")
+WIDTH = 16
+CENTRES = np.random.default_rng(1).normal(size=(5, WIDTH)).astype(np.float32) * 2
+SHIFT = np.random.default_rng(2).normal(size=WIDTH).astype(np.float32) * 3  # another camera
+KNOWN = dict(zip((*CLASSES, "battery", "organic"), CENTRES, strict=True))
+
+
+def seen(label: str, count: int, *, seed: int, shift: float = 0.0) -> np.ndarray:
+    noise = np.random.default_rng(seed).normal(size=(count, WIDTH))
+    return (KNOWN[label] + shift * SHIFT + noise).astype(np.float32)
+
+
+def examples(
+    each: int, *, labels: tuple[str, ...] = CLASSES, seed: int = 5, shift: float = 1.0
+) -> list[Example]:
+    found = []
+    for number, label in enumerate(labels):
+        rows = seen(label, each, seed=seed + number, shift=shift)
+        found += [
+            Example(f"{label}/{place}.jpg", label, f"{label}{place:03d}", row)
+            for place, row in enumerate(rows)
+        ]
+    return found
+
+
+def memory(each: int = 40) -> Memory:
+    rows = np.concatenate([seen(name, each, seed=number) for number, name in enumerate(CLASSES)])
+    labels = np.repeat(np.arange(3), each)
+    return Memory(rows.astype(np.float16), labels, np.arange(len(rows)) % 2 == 0)
+
+
+@pytest.fixture
+def pupil() -> Pupil:
+    """Knows its own camera well, and the other one badly."""
+    head = Head(CENTRES[:3], -0.5 * (CENTRES[:3] ** 2).sum(axis=1))
+    return Pupil(CLASSES, head, memory(), threshold=0.8, risk=0.02)
+
+
+def blank(classes: tuple[str, ...] = CLASSES) -> Memory:
+    del classes
+    return Memory(np.zeros((0, WIDTH), np.float16), np.zeros(0, np.int64), np.zeros(0, np.bool_))
+
+
+def accuracy(lesson: Lesson, label: str, *, shift: float, seed: int = 99) -> float:
+    answers = lesson.head.logits(seen(label, 200, seed=seed, shift=shift)).argmax(axis=1)
+    return float((answers == lesson.classes.index(label)).mean())
+
+
+def test_photos_of_another_camera_help_there_and_cost_nothing_here(pupil: Pupil) -> None:
+    lesson = learn(pupil, examples(each=10))
+    assert lesson.before < 0.75
+    assert lesson.after > lesson.before + 0.15
+    assert lesson.remembered_before is not None
+    assert lesson.remembered_after is not None
+    assert lesson.remembered_after >= lesson.remembered_before - 0.02
+    assert lesson.worse is None
+    others = np.mean([accuracy(lesson, name, shift=1.0) for name in CLASSES])
+    assert others > 0.85
+    assert np.mean([accuracy(lesson, name, shift=0.0) for name in CLASSES]) > 0.9
+
+
+def test_accuracy_after_is_of_photos_that_were_not_taught(pupil: Pupil) -> None:
+    """Labels without sense can be learned by heart; folds do not fall for it."""
+    random = np.random.default_rng(0)
+    nonsense = [
+        Example(f"{place}", CLASSES[place % 3], f"{place:03d}", row)
+        for place, row in enumerate(random.normal(size=(60, WIDTH)).astype(np.float32) * 3)
+    ]
+    lesson = learn(pupil, nonsense)
+    fitted = lesson.head.logits(np.stack([one.embedding_d for one in nonsense])).argmax(axis=1)
+    by_heart = np.mean(
+        [CLASSES[place] == one.label for place, one in zip(fitted, nonsense, strict=True)]
+    )
+    assert by_heart > lesson.after + 0.2
+    assert lesson.after < 0.6
+
+
+def test_copies_of_a_photo_are_not_on_both_sides_of_a_fold(pupil: Pupil) -> None:
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(12, WIDTH)).astype(np.float32) * 4
+    copies = [
+        Example(f"{place}-{copy}", CLASSES[place % 3], f"{place:03d}", rows[place])
+        for place in range(12)
+        for copy in range(5)
+    ]
+    assert learn(pupil, copies).after < 0.8
+
+
+def test_a_new_class_is_learned_and_the_old_ones_stay(pupil: Pupil) -> None:
+    lesson = learn(pupil, examples(each=10, labels=("organic", "battery"), shift=0.0))
+    assert lesson.classes == (*CLASSES, "battery", "organic")
+    assert lesson.before == 0
+    assert lesson.after > 0.85
+    for name in lesson.classes:
+        assert accuracy(lesson, name, shift=0.0) > 0.8, name
+    assert lesson.photos == {"glass": 0, "metal": 0, "paper": 0, "battery": 10, "organic": 10}
+
+
+def test_classes_are_renamed_and_merged(pupil: Pupil) -> None:
+    rename = {"metal": "tin", "glass": "dry", "paper": "dry"}
+    lesson = learn(pupil, examples(each=6, labels=("metal",)), rename={"metal": "tin"})
+    assert lesson.classes == ("glass", "tin", "paper")
+    assert lesson.photos == {"glass": 0, "tin": 6, "paper": 0}
+    taught = examples(each=6)
+    merged = learn(pupil, taught, rename=rename)
+    assert merged.classes == ("dry", "tin")
+    assert merged.head.weight_cd.shape == (2, WIDTH)
+    assert set(merged.memory.labels.tolist()) == {0, 1}
+    old = [("dry", "glass"), ("dry", "paper"), ("tin", "metal")]
+    for new, name in old:
+        answers = merged.head.logits(seen(name, 200, seed=99)).argmax(axis=1)
+        assert (answers == merged.classes.index(new)).mean() > 0.85
+    assert merged.remembered_before is not None
+    assert merged.remembered_before > 0.9
+
+
+@pytest.mark.parametrize(
+    ("rename", "reason"),
+    [
+        ({"wood": "timber"}, "no class 'wood' to rename; it has glass, metal, paper"),
+        (dict.fromkeys(CLASSES, "waste"), "renaming leaves one class"),
+    ],
+)
+def test_renaming_that_makes_no_sense(pupil: Pupil, rename: dict[str, str], reason: str) -> None:
+    with pytest.raises(TeachingError, match=reason):
+        learn(pupil, examples(each=3), rename=rename)
+
+
+def test_nothing_to_learn_from(pupil: Pupil) -> None:
+    with pytest.raises(TeachingError, match="no photos to learn from"):
+        learn(pupil, [])
+
+
+def test_one_photo_is_enough_to_try(pupil: Pupil) -> None:
+    lesson = learn(pupil, examples(each=1, labels=("glass",)))
+    assert lesson.folds == 0
+    assert lesson.before == lesson.after
+    assert lesson.warnings == (f"glass: only 1 photos; its figures mean little below {FEW}",)
+
+
+def test_a_lesson_of_wrong_labels_counts_as_worse(pupil: Pupil) -> None:
+    turned = {"glass": "metal", "metal": "paper", "paper": "glass"}
+    rows = {name: seen(name, 40, seed=50) for name in CLASSES}
+    lies = [
+        Example(f"{name}{place}", name if place % 4 else turned[name], f"{name}{place:03d}", row)
+        for name in CLASSES
+        for place, row in enumerate(rows[name])
+    ]
+    half = [
+        Example(
+            one.name, turned[one.label] if place % 2 else one.label, one.digest, one.embedding_d
+        )
+        for place, one in enumerate(lies)
+    ]
+    lesson = learn(pupil, half)
+    assert lesson.worse is not None
+    assert "before" in lesson.worse
+
+
+def test_forgetting_counts_as_worse(pupil: Pupil) -> None:
+    """Photos of glass on the other camera, all called paper."""
+    lies = [
+        Example(one.name, "paper", one.digest, one.embedding_d)
+        for one in examples(each=200, labels=("glass",), shift=0.0)
+    ]
+    lesson = learn(pupil, lies)
+    assert lesson.after > lesson.before
+    assert lesson.worse is not None
+    assert "that it learned from before" in lesson.worse
+
+
+def test_classes_that_look_the_same_are_named(pupil: Pupil) -> None:
+    random = np.random.default_rng(4)
+    same = random.normal(size=(40, WIDTH)).astype(np.float32)
+    taught = [
+        Example(str(place), ("battery", "organic")[place % 2], f"{place:03d}", row)
+        for place, row in enumerate(same + 4 * SHIFT)
+    ]
+    lesson = learn(pupil, taught)
+    (line,) = lesson.warnings
+    assert line.startswith("battery and organic look the same to it: ")
+
+
+def test_temperature_and_threshold_come_from_photos_that_were_not_fitted(pupil: Pupil) -> None:
+    lesson = learn(pupil, examples(each=25))
+    rows = np.concatenate(
+        [seen(name, 400, seed=77, shift=shift) for shift in (0.0, 1.0) for name in CLASSES]
+    )
+    truth = np.tile(np.repeat(np.arange(3), 400), 2)
+    probs = lesson.head.probs(rows)
+    confidence, right = probs.max(axis=1), probs.argmax(axis=1) == truth
+    assert abs(confidence.mean() - right.mean()) < 0.04
+    accepted = confidence >= lesson.threshold
+    assert accepted.mean() > 0.5
+    assert (~right[accepted]).mean() < 0.05
+
+
+def test_without_memory_it_warns_and_keeps_the_threshold_when_photos_are_few(pupil: Pupil) -> None:
+    bare = Pupil(pupil.classes, pupil.head, blank(), pupil.threshold, pupil.risk)
+    lesson = learn(bare, examples(each=5))
+    assert lesson.remembered_before is lesson.remembered_after is None
+    assert lesson.warnings[0].startswith("this bundle remembers no photos")
+    assert lesson.threshold == pupil.threshold
+    assert lesson.head.temperature == 1
+
+
+def test_the_new_memory_holds_the_old_and_some_of_the_taught(pupil: Pupil) -> None:
+    taught = examples(each=REMEMBERED + 10)
+    lesson = learn(pupil, taught)
+    assert len(lesson.memory) == len(pupil.memory) + 3 * REMEMBERED
+    assert lesson.memory.held_out.sum() == pupil.memory.held_out.sum()
+    np.testing.assert_array_equal(
+        lesson.memory.embeddings[: len(pupil.memory)], pupil.memory.embeddings
+    )
+
+
+def test_the_same_photos_teach_the_same(pupil: Pupil) -> None:
+    one, other = learn(pupil, examples(each=5)), learn(pupil, examples(each=5)[::-1])
+    np.testing.assert_allclose(one.head.weight_cd, other.head.weight_cd, atol=1e-4)
+    assert one.after == other.after
+
+
+def test_a_lesson_as_plain_values(pupil: Pupil) -> None:
+    lesson = learn(pupil, examples(each=5))
+    values = json.loads(json.dumps(lesson.to_dict()))
+    assert values["accuracy"] == {"before": lesson.before, "after": lesson.after}
+    assert len(values["wrong"]) == round((1 - lesson.after) * 15)
+    assert set(values["accuracy_of"]) == set(CLASSES)

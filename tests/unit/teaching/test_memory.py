@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from binsight.teaching.memory import Memory, spread
+
+
+def test_spread_takes_up_to_so_many_of_each() -> None:
+    keys = ["glass"] * 10 + ["metal"] * 3 + ["paper"] * 5
+    chosen = spread(keys, 4)
+    assert chosen == sorted(set(chosen))
+    assert Counter(keys[place] for place in chosen) == {"glass": 4, "metal": 3, "paper": 4}
+
+
+def test_spread_is_decided_by_the_seed() -> None:
+    keys = ["glass"] * 50
+    assert spread(keys, 5, seed=1) == spread(keys, 5, seed=1)
+    assert spread(keys, 5, seed=1) != spread(keys, 5, seed=2)
+
+
+def test_spread_of_nothing() -> None:
+    assert spread([], 5) == []
+
+
+def test_parts_of_a_memory() -> None:
+    memory = Memory(
+        np.arange(6, dtype=np.float16).reshape(3, 2),
+        np.array([0, 1, 1]),
+        np.array([False, True, False]),
+    )
+    learned, labels = memory.part(held_out=False)
+    assert learned.tolist() == [[0, 1], [4, 5]]
+    assert labels.tolist() == [0, 1]
+    assert memory.part(held_out=True)[1].tolist() == [1]
+    assert learned.dtype == np.float32
+    assert len(memory) == 3
