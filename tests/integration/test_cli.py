@@ -32,6 +32,7 @@ SURFACE = {
     "classify": [
         *("--bins", "--copy-to", "--csv", "--help", "--json", "--model", "--top", "photos"),
     ],
+    "correct": ["--help", "--label", "--model", "--to", "photos"],
     "data": ["--help"],
     "data check": ["--catalog", "--help", "--json", "--sheet", "photos"],
     "data fetch": ["--help", "--out", "--sha256", "source"],

@@ -126,6 +126,44 @@ def test_options_that_make_no_sense(
     assert not out.exists()
 
 
+def test_corrections_become_teaching(
+    bundle: SmallBundle, photos: Path, tmp_path: Path, home: dict[str, str]
+) -> None:
+    kept = tmp_path / "corrections"
+    model = ("--model", bundle.path)
+    for name in COLOURS:
+        said = output(
+            *("correct", *sorted((photos / name).iterdir()), "--label", name, "--to", kept), *model
+        )
+        first = said.splitlines()[0]
+        assert f"0.png: {name}; the model said " in first
+        assert f"kept as {kept / name}" in first
+        assert said.splitlines()[-1] == f"next: binsight teach {kept} --out my.onnx"
+    assert len((kept / "corrections.jsonl").read_text().splitlines()) == 18
+    output("teach", kept, *model, "--out", tmp_path / "my.onnx", **home)
+    assert Classifier(tmp_path / "my.onnx").metadata.lineage[0].photos == 18
+    answer = Classifier(tmp_path / "my.onnx").classify(photos / "paper" / "0.png")
+    assert answer.label == "paper"
+
+
+def test_a_broken_correction_is_named_and_the_rest_kept(
+    bundle: SmallBundle, photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no photo")
+    done = binsight(
+        *("correct", tmp_path / "broken.png", photos / "glass" / "0.png", "--label", "battery"),
+        *("--to", tmp_path / "kept", "--model", bundle.path),
+    )
+    assert done.returncode == 1
+    assert "broken.png" in done.stderr
+    assert len(list((tmp_path / "kept" / "battery").iterdir())) == 1
+    line = refusal(
+        *("correct", photos / "glass" / "0.png", "--label", "../x", "--model", bundle.path),
+        *("--to", tmp_path / "kept"),
+    )
+    assert "../x" in line
+
+
 def test_it_needs_neither_torch_nor_scipy(
     bundle: SmallBundle, photos: Path, tmp_path: Path, home: dict[str, str]
 ) -> None:

@@ -1,0 +1,46 @@
+"""``binsight correct``: what a photo really shows, kept to teach from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from binsight.corrections import add_correction
+from binsight.errors import ImageError
+
+from .classify import opened
+from .terminal import printable
+
+
+def correct(
+    photos: Annotated[list[Path], typer.Argument(help="Photos that all show the same material.")],
+    label: Annotated[str, typer.Option(help="What they show; also a class that is new.")],
+    to: Annotated[Path, typer.Option(help="The folder of corrections.")] = Path("corrections"),
+    model: Annotated[
+        Path | None, typer.Option(help="The bundle that was asked; the built-in one if not given.")
+    ] = None,
+) -> None:
+    """Keep photos under the right label, with what the model had said.
+
+    Teach from them with: binsight teach corrections --out my.onnx
+    """
+    classifier = opened(model)
+    broken = 0
+    for path, answer in zip(photos, classifier.classify_each(photos), strict=True):
+        if isinstance(answer, ImageError):
+            typer.secho(printable(answer), fg="red", err=True)
+            broken += 1
+            continue
+        kept = add_correction(
+            to, path, label=label, prediction=answer, model_digest=classifier.digest
+        )
+        typer.echo(
+            f"{printable(path)}: {printable(label)}; the model said {answer.label} "
+            f"({answer.confidence:.1%}); kept as {printable(kept)}"
+        )
+    if broken < len(photos):
+        typer.echo(f"next: binsight teach {printable(to)} --out my.onnx")
+    if broken:
+        raise typer.Exit(1)
