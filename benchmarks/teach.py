@@ -1,8 +1,10 @@
 """How much do a few taught photos help? Accuracy on a domain by photos a class, and by method.
 
     python benchmarks/teach.py BUNDLE PHOTOS [--split split.csv --part test] [--out taught]
+    python benchmarks/teach.py BUNDLE PHOTOS [--split split.csv --part test] --new OTHER
 
-From the photos, some of each class are taught and the rest are asked, over several seeds. Methods:
+The first way: some of the photos of each class are taught and the rest are asked, over several
+seeds. Methods:
 
     joint          what `binsight teach` does: taught and remembered photos, pulled to the old head
     no memory      the same without the remembered photos
@@ -11,7 +13,10 @@ From the photos, some of each class are taught and the rest are asked, over seve
     imprinted      nearest mean of taught embeddings alone (Qi et al. 2018, "Low-Shot Learning with
                    Imprinted Weights")
 
-Writes OUT.csv (a row for each seed), OUT.md (means) and OUT.png.
+It writes OUT.csv (a row for each seed), OUT.md (means) and OUT.png.
+
+The second way: some of each class folder in OTHER are taught as new classes; their other photos and
+all of PHOTOS are asked. It prints recall of the new classes, and accuracy on PHOTOS.
 """
 
 from __future__ import annotations
@@ -137,6 +142,47 @@ def measured(
     return rows
 
 
+def measured_new(
+    pupil: Pupil,
+    old: tuple[np.ndarray, np.ndarray],
+    new: tuple[np.ndarray, np.ndarray],
+    names: Sequence[str],
+    *,
+    counts: Sequence[int],
+    seeds: int,
+) -> str:
+    """Recall of new classes and accuracy of the old ones: a line for each number of photos."""
+    if known := set(pupil.classes) & set(names):
+        raise SystemExit(f"the model already knows {min(known)}; --new is for other classes")
+    before = _accuracy(pupil.head, *old)
+    lines = [
+        "| photos a class | " + " | ".join(f"recall {name}" for name in names) + " | old classes |",
+        "|---|" + "---|" * (len(names) + 1),
+        "| not taught |" + " |" * len(names) + f" {before:.1%} |",
+    ]
+    for count in counts:
+        recalls, after = [], []
+        for seed in range(seeds):
+            order = np.random.default_rng(seed).permutation(len(new[1]))
+            taught = np.concatenate(
+                [order[new[1][order] == place][:count] for place in range(len(names))]
+            )
+            asked = np.setdiff1d(order, taught)
+            examples = [
+                Example(str(place), names[new[1][place]], f"{place:06d}", new[0][place])
+                for place in taught
+            ]
+            head = learn(pupil, examples).head
+            answers = head.logits(new[0][asked]).argmax(axis=1) - len(pupil.classes)
+            recalls.append(
+                [(answers == place)[new[1][asked] == place].mean() for place in range(len(names))]
+            )
+            after.append(_accuracy(head, *old))
+        cells = [f"{value:.1%}" for value in [*np.mean(recalls, axis=0), np.mean(after)]]
+        lines.append(f"| {count} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def table(rows: Sequence[dict[str, float | int | str]], counts: Sequence[int]) -> str:
     """Means over seeds, in points against the untaught bundle; the worst seed in brackets."""
     gains: dict[tuple[str, int], list[float]] = defaultdict(list)
@@ -189,6 +235,7 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("--split", type=Path, help="ask and teach photos of one part only")
     parser.add_argument("--part", default="test")
+    parser.add_argument("--new", type=Path, help="class folders to teach as new classes")
     parser.add_argument("--counts", type=int, nargs="+", default=[3, 5, 10, 25])
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--out", type=Path, default=Path("taught"))
@@ -202,6 +249,9 @@ def main() -> None:
     metadata = classifier.metadata
     pupil = Pupil(classifier.classes, head, memory, metadata.threshold, metadata.threshold_risk)
     x_nd, labels_n = embedded(classifier, options)
+    if options.new:
+        report_new(classifier, pupil, (x_nd, labels_n), options)
+        return
     rows = measured(pupil, x_nd, labels_n, counts=options.counts, seeds=options.seeds)
     with (
         replacing(options.out.with_suffix(".csv")) as temporary,
@@ -214,6 +264,22 @@ def main() -> None:
     write_text(options.out.with_suffix(".md"), text)
     draw(rows, options.counts, options.out.with_suffix(".png"))
     print(f"{len(labels_n)} photos, {options.seeds} seeds\n{text}")
+
+
+def report_new(
+    classifier: Classifier,
+    pupil: Pupil,
+    old: tuple[np.ndarray, np.ndarray],
+    options: argparse.Namespace,
+) -> None:
+    """Print the table of the second way."""
+    catalog = scan([options.new], duplicates=False)
+    answers = classifier.classify([catalog.file(photo) for photo in catalog.photos])
+    labels = np.array([catalog.classes.index(photo.label) for photo in catalog.photos])
+    new = np.stack([answer.embedding for answer in answers]), labels
+    print(
+        measured_new(pupil, old, new, catalog.classes, counts=options.counts, seeds=options.seeds)
+    )
 
 
 def embedded(classifier: Classifier, options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from tiny_training import draw_photos
 
-PROGRAM = Path(__file__).parents[2] / "benchmarks" / "classify.py"
+PROGRAMS = Path(__file__).parents[2] / "benchmarks"
+PROGRAM = PROGRAMS / "classify.py"
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +56,41 @@ def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:
     done = benchmark(tmp_path)
     assert done.returncode == 1
     assert done.stderr == f"no photos in {tmp_path}\n"
+
+
+def teaching(*arguments: object) -> str:
+    done = subprocess.run(
+        [sys.executable, PROGRAMS / "teach.py", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_teaching_is_measured_beside_plainer_ways(tmp_path: Path, bundle: Path) -> None:
+    photos = draw_photos(tmp_path / "photos", each=12)
+    for old, new in [("glass", "kept"), ("metal", "glass"), ("paper", "metal"), ("kept", "paper")]:
+        (photos / old).rename(photos / new)  # colours that the bundle takes for another class
+    out = tmp_path / "taught"
+    said = teaching(bundle, photos, "--counts", 2, 6, "--seeds", 2, "--out", out)
+    assert "36 photos, 2 seeds" in said
+    table = out.with_suffix(".md").read_text()
+    assert table in said
+    joint = next(line for line in table.splitlines() if line.startswith("| joint |"))
+    assert float(joint.split("|")[3].split()[0]) > 10, joint
+    rows = out.with_suffix(".csv").read_text().splitlines()
+    assert len(rows) == 1 + 5 * 2 * 2
+    assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_new_classes_are_measured(tmp_path: Path, bundle: Path) -> None:
+    photos = draw_photos(tmp_path / "photos", each=4)
+    other = draw_photos(tmp_path / "drawn", each=8, seed=5)
+    new = tmp_path / "other"
+    new.mkdir()
+    (other / "glass").rename(new / "battery")
+    said = teaching(bundle, photos, "--new", new, "--counts", 4, "--seeds", 1)
+    assert "| photos a class | recall battery | old classes |" in said
+    assert said.splitlines()[3].startswith("| 4 | ")
