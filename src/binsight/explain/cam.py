@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-__all__ = ["class_activation_map", "principal_map", "resized", "scaled"]
+__all__ = ["class_activation_map", "principal_map", "scaled"]
 
 Floats = NDArray[np.float32]
 
@@ -33,8 +32,7 @@ def class_activation_map(feature_map_khw: Floats, weight_k: Floats) -> Floats:
         weight_k: of the class: its row of the linear layer, or the mean gradient of its score.
     """
     assert weight_k.shape == feature_map_khw.shape[:1]
-    map_hw: Floats = np.maximum(np.einsum("k,khw->hw", weight_k, feature_map_khw), 0)
-    return map_hw.astype(np.float32)
+    return np.maximum(np.tensordot(weight_k, feature_map_khw, axes=1), 0).astype(np.float32)
 
 
 def principal_map(feature_map_khw: NDArray[Any]) -> Floats:
@@ -47,10 +45,10 @@ def principal_map(feature_map_khw: NDArray[Any]) -> Floats:
     places_nk = np.asarray(feature_map_khw, np.float32).reshape(channels, -1).T
     places_nk = places_nk - places_nk.mean(axis=0)
     axes = np.linalg.svd(places_nk, full_matrices=False)[2]
-    map_hw = (places_nk @ axes[0]).reshape(feature_map_khw.shape[1:])
+    map_hw: Floats = (places_nk @ axes[0]).reshape(feature_map_khw.shape[1:])
     if -map_hw.min() > map_hw.max():
         map_hw = -map_hw
-    return map_hw.astype(np.float32)
+    return map_hw
 
 
 def scaled(map_hw: Floats) -> Floats:
@@ -58,8 +56,3 @@ def scaled(map_hw: Floats) -> Floats:
     assert map_hw.min() >= 0
     largest = float(map_hw.max())
     return map_hw / np.float32(largest) if largest > 0 else map_hw
-
-
-def resized(map_hw: Floats, size: tuple[int, int]) -> Floats:
-    """Interpolate bilinearly, to ``size`` of (width, height)."""
-    return np.asarray(Image.fromarray(map_hw).resize(size, Image.Resampling.BILINEAR))
