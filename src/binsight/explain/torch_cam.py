@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from binsight.errors import UsageError
+from binsight.errors import MissingExtraError, UsageError
 from binsight.evaluation.scoring import best_network
 from binsight.model.network import Network, Outputs
 from binsight.preprocess import PreprocessSpec
@@ -28,28 +28,10 @@ from .cam import class_activation_map, principal_map, scaled
 from .explainers import Look
 from .grid import PIXELS, Grid
 
-__all__ = ["METHODS", "AnyLayer", "LastFeatures", "of_run"]
+__all__ = ["METHODS", "AnyLayer", "LastFeatures"]
 
 Floats = NDArray[np.float32]
 METHODS = ("gradcam", "gradcam++", "eigencam")
-
-
-def of_run(folder: Path, *, method: str = "gradcam", layer: str | None = None) -> AnyLayer:
-    """Explainer of the best checkpoint of a run folder; its probabilities are not calibrated.
-
-    Raises:
-        RunError: not a run folder, or no epoch was finished.
-        UsageError: no such method or layer.
-        MissingExtraError: the library is not installed; it comes with the extra ``explain``.
-    """
-    run = open_run(folder)
-    return AnyLayer(
-        best_network(run),
-        classes=run.facts.classes,
-        spec=run.recipe.preprocess,
-        method=method,
-        layer=layer,
-    )
 
 
 class LastFeatures:
@@ -68,6 +50,21 @@ class LastFeatures:
         self.spec = spec
         self._network = _for_hooks(network)
         self._maps = _maps_of(self._network, spec.size)
+
+    @classmethod
+    def of_run(cls, folder: Path, **options: Any) -> Self:
+        """Explainer of the best checkpoint of a run folder; its probabilities are not calibrated.
+
+        Args:
+            folder: of the run.
+            options: `AnyLayer`'s method and layer.
+
+        Raises:
+            RunError: not a run folder, or no epoch was finished.
+        """
+        run = open_run(folder)
+        classes, spec = run.facts.classes, run.recipe.preprocess
+        return cls(best_network(run), classes=classes, spec=spec, **options)
 
     def probs(self, images_nchw: Floats) -> Floats:
         """Probabilities (N, C) of prepared photos (N, 3, size, size)."""
@@ -254,7 +251,10 @@ def _released(cam: Any) -> Iterator[Any]:
 
 
 def _library_method(name: str) -> Any:
-    from pytorch_grad_cam import EigenCAM, GradCAM, GradCAMPlusPlus
+    try:
+        from pytorch_grad_cam import EigenCAM, GradCAM, GradCAMPlusPlus
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("grad-cam", "explain") from error
 
     class SmallEigenCAM(EigenCAM):  # type: ignore[misc]  # the library has no types
         """Its matrix of all places by all places would take gigabytes on early layers."""

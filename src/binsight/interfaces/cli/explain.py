@@ -94,9 +94,9 @@ def _explainer(
     if model is not None:
         raise UsageError("--model and --run exclude each other; give one")
     with needs_extra("explain"):
-        from binsight.explain.torch_cam import of_run
+        from binsight.explain.torch_cam import AnyLayer
 
-        return of_run(run, method=method or "gradcam", layer=layer)
+        return AnyLayer.of_run(run, method=method or "gradcam", layer=layer)
 
 
 def _listed(

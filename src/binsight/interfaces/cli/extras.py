@@ -9,8 +9,6 @@ from binsight.errors import BinsightError, MissingExtraError
 
 __all__ = ["needs_extra"]
 
-DISTRIBUTIONS = {"pytorch_grad_cam": "grad-cam"}  # packages that are installed by another name
-
 
 @contextmanager
 def needs_extra(extra: str) -> Iterator[None]:
@@ -23,4 +21,4 @@ def needs_extra(extra: str) -> Iterator[None]:
         package = (error.name or "").partition(".")[0]
         if package in {"", "binsight"}:
             raise
-        raise MissingExtraError(DISTRIBUTIONS.get(package, package), extra) from error
+        raise MissingExtraError(package, extra) from error
