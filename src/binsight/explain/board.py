@@ -2,7 +2,7 @@
 
 A mask without any network, for asking whether a map points at the object. It knows colours and
 borders only: a shadow counts as part of the object, white paper on a white board is found in part,
-and a photo without a plain board gives no mask.
+and a photo without a plain board, or of something lighter than its board, gives no mask.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def object_mask(square_hwc_u8: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
     side. The object may touch the border: the fit is repeated without what lies far from it.
 
     Returns:
-        ``None`` if the border is not plain, or has a colour, or if what differs is hardly anything
-        or nearly all.
+        ``None`` if the border is not plain, or has a colour, or if what differs is hardly anything,
+        nearly all, or lighter than the board.
     """
     photo_hwc = square_hwc_u8.astype(np.float32)
     border_hw = _border(photo_hwc.shape[:2])
@@ -43,7 +43,11 @@ def object_mask(square_hwc_u8: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
     differs_hw = np.asarray(differs.filter(ImageFilter.MedianFilter(5))) > 0
     outside_hw = connected(border_hw, ~differs_hw)
     mask_hw = ~outside_hw & ~(border_hw & ~differs_hw)
-    return mask_hw if SMALLEST <= mask_hw.mean() <= LARGEST else None
+    if not SMALLEST <= mask_hw.mean() <= LARGEST:
+        return None
+    # Of a dark thing that fills the photo, only what it leaves of the board would be found.
+    lighter = photo_hwc[mask_hw].mean() > board_hwc[mask_hw].mean()
+    return None if lighter else mask_hw
 
 
 def _border(shape: tuple[int, int]) -> NDArray[np.bool_]:
