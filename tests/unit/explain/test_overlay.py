@@ -26,7 +26,8 @@ def test_the_colours_are_matplotlibs_viridis():
 
     heat = np.linspace(0, 1, 200)[None]
     expected = mpl.colormaps["viridis"](heat[0])[:, :3] * 255
-    assert np.abs(colours(heat)[0] - expected).max() < 6  # of 255, between the colours that are written down
+    # Of 255, between the colours that are written down.
+    assert np.abs(colours(heat)[0] - expected).max() < 6
 
 
 def test_hotter_is_lighter_for_any_colour_vision():
