@@ -9,7 +9,8 @@
     ├── BundleError              a model file cannot be used
     │   ├── NotABundleError          some other file
     │   ├── BundleTooNewError        written by a later binsight
-    │   └── AlteredBundleError       its content is not what was written
+    │   ├── AlteredBundleError       its content is not what was written
+    │   └── UnexplainableError       its answers cannot be traced back to places in a photo
     ├── BinsError                a bins.toml cannot be used, or lacks a bin for a class
     ├── DataError                a data set cannot be used
     │   ├── CatalogError             no photos, no classes, a broken catalog.csv
@@ -49,6 +50,7 @@ __all__ = [
     "SplitError",
     "TeachingError",
     "TrainingError",
+    "UnexplainableError",
     "UnreadableImageError",
     "UsageError",
     "WeightsError",
@@ -104,6 +106,10 @@ class BundleTooNewError(BundleError):
 
 class AlteredBundleError(BundleError):
     """The bundle's content is not what was written."""
+
+
+class UnexplainableError(BundleError):
+    """The bundle's answers cannot be traced back to places in a photo."""
 
 
 class BinsError(BinsightError, ValueError):

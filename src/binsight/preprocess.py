@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from .images import DEFAULT_LIMITS, ImageLimits, ImageSource, decode
 
-__all__ = ["PreprocessSpec", "apply", "load", "shape_for_model"]
+__all__ = ["Box", "PreprocessSpec", "apply", "load", "shape_for_model", "square_in_photo"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -27,6 +27,7 @@ RESAMPLING = {
 }
 
 Channel3 = tuple[float, float, float]
+Box = tuple[float, float, float, float]
 
 
 class PreprocessSpec(BaseModel):
@@ -103,24 +104,57 @@ def shape_for_model(image_rgb: Image.Image, spec: PreprocessSpec) -> Image.Image
 
 
 def _shorter_side_and_crop(image: Image.Image, spec: PreprocessSpec) -> Image.Image:
-    width, height = image.size
-    short, long = min(width, height), max(width, height)
     # One resize of the box that the crop will keep is the same picture as resize and crop of a
     # whole panorama, without the memory that a 1 x 100,000 photo would need.
-    kept = short * spec.size / spec.resize_to
-    left, top = (width - kept) / 2, (height - kept) / 2
-    assert kept <= long
     return image.resize(
         (spec.size, spec.size),
         RESAMPLING[spec.interpolation],
-        box=(left, top, left + kept, top + kept),
+        box=_kept_by_crop(image.size, spec),
     )
 
 
+def _kept_by_crop(size: tuple[int, int], spec: PreprocessSpec) -> Box:
+    width, height = size
+    kept = min(size) * spec.size / spec.resize_to
+    assert kept <= max(size)
+    left, top = (width - kept) / 2, (height - kept) / 2
+    return left, top, left + kept, top + kept
+
+
 def _fit(image: Image.Image, spec: PreprocessSpec) -> Image.Image:
-    scale = spec.size / max(image.size)
-    width, height = (max(1, round(side * scale)) for side in image.size)
-    small = image.resize((width, height), RESAMPLING[spec.interpolation])
+    fitted, corner = _place_in_square(image.size, spec)
+    small = image.resize(fitted, RESAMPLING[spec.interpolation])
     square = Image.new("RGB", (spec.size, spec.size), (spec.pad_value,) * 3)
-    square.paste(small, ((spec.size - width) // 2, (spec.size - height) // 2))
+    square.paste(small, corner)
     return square
+
+
+def _place_in_square(
+    size: tuple[int, int], spec: PreprocessSpec
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Width and height of the scaled photo, and where its upper left corner lies."""
+    scale = spec.size / max(size)
+    width, height = (max(1, round(side * scale)) for side in size)
+    return (width, height), ((spec.size - width) // 2, (spec.size - height) // 2)
+
+
+def square_in_photo(size: tuple[int, int], spec: PreprocessSpec) -> Box:
+    """Where the square that the network sees lies in the photo.
+
+    Args:
+        size: width and height of the upright photo, in pixels.
+        spec: that the photo is prepared by.
+
+    Returns:
+        Left, top, right and bottom in pixels of the photo. Padding of ``"fit"`` lies outside of
+        the photo: below 0, or beyond its width or height.
+    """
+    if spec.resize == "shorter":
+        return _kept_by_crop(size, spec)
+    fitted, corner = _place_in_square(size, spec)
+    spans = []
+    for side, scaled, offset in zip(size, fitted, corner, strict=True):
+        pixels = side / scaled
+        spans.append((-offset * pixels, (spec.size - offset) * pixels))
+    (left, right), (top, bottom) = spans
+    return left, top, right, bottom

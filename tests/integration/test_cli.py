@@ -41,6 +41,10 @@ SURFACE = {
         *("--ratios", "--seed", "photos"),
     ],
     "evaluate": ["--help", "--out", "--part", "--split", "model", "photos"],
+    "explain": [
+        *("--check", "--class", "--help", "--json", "--layer", "--method", "--model", "--out"),
+        *("--run", "--sample", "photos"),
+    ],
     "export": ["--help", "--licence", "--out", "--photos", "--risk", "run"],
     "info": ["--help", "model"],
     "teach": [

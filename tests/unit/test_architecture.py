@@ -23,6 +23,7 @@ KNOWS["model"] = CONTRACTS
 KNOWS["training"] = [*CONTRACTS, "drawing", "data", "model"]
 KNOWS["evaluation"] = [*KNOWS["training"], "calibration", "training", "runtime"]
 KNOWS["export"] = [*KNOWS["evaluation"], "evaluation", "teaching"]
+KNOWS["explain"] = [*KNOWS["export"]]  # reports show its pictures, handed in by interfaces
 KNOWS["__init__"] = [*CONTRACTS, "bins", "runtime"]  # the public API must stay light
 KNOWS["interfaces"] = list(KNOWS)
 

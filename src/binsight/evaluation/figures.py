@@ -7,6 +7,7 @@ It knows arrays and metrics; how figures look is `drawing`'s part, and which of 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from .metrics import Metrics
 from .scored import Scored
 
 __all__ = [
+    "LookAt",
     "confusion_matrix",
     "mistakes",
     "most_confident_mistakes",
@@ -33,6 +35,8 @@ __all__ = [
     "reliability_diagram",
 ]
 
+# From a photo and a class to a picture of what in it speaks for that class.
+LookAt = Callable[[Path, str], Image.Image]
 TILE_PX = 224
 MOUNT, UNREADABLE = "#F0F0F0", "#BEBEBE"
 LONGEST_NAME = 24
@@ -154,7 +158,14 @@ def most_confident_mistakes(scored: Scored, limit: int = 24) -> NDArray[np.intp]
     return wrong[order[:limit]]
 
 
-def mistakes(scored: Scored, root: Path, *, limit: int = 24, columns: int = 4) -> Figure:
+def mistakes(
+    scored: Scored,
+    root: Path,
+    *,
+    limit: int = 24,
+    columns: int = 4,
+    look_at: LookAt | None = None,
+) -> Figure:
     """Show the photos of the most confident mistakes, true class first, then the prediction.
 
     Args:
@@ -163,11 +174,15 @@ def mistakes(scored: Scored, root: Path, *, limit: int = 24, columns: int = 4) -
             a grey tile.
         limit: how many photos at most.
         columns: tiles in a row.
+        look_at: draws what speaks for the predicted class; it stands beside its photo, in half as
+            many columns.
     """
+    if look_at:
+        columns = max(1, columns // 2)
     chosen = most_confident_mistakes(scored, limit)
     wrong = int(np.count_nonzero(~scored.correct_n))
     rows = math.ceil(len(chosen) / columns)
-    figure = new_figure(2.3 * columns, 0.7 + 2.9 * rows)
+    figure = new_figure((4.6 if look_at else 2.3) * columns, 0.7 + 2.9 * rows)
     figure.suptitle(_mistakes_title(len(chosen), wrong, len(scored)), fontsize=14)
     if not rows:
         return figure
@@ -175,7 +190,7 @@ def mistakes(scored: Scored, root: Path, *, limit: int = 24, columns: int = 4) -
     for axes in panels:
         axes.set_axis_off()
     for axes, index in zip(panels, chosen, strict=False):
-        _tile(axes, scored, int(index), root)
+        _tile(axes, scored, int(index), root, look_at)
     return figure
 
 
@@ -187,20 +202,30 @@ def _mistakes_title(shown: int, wrong: int, photos: int) -> str:
     return f"{most}{count} in {_photos(photos)}"
 
 
-def _tile(axes: Axes, scored: Scored, index: int, root: Path) -> None:
+def _tile(axes: Axes, scored: Scored, index: int, root: Path, look_at: LookAt | None) -> None:
     true = _plain(scored.classes[scored.labels_n[index]])
     predicted = _plain(scored.classes[scored.predicted_n[index]])
     answer = f"\N{RIGHTWARDS ARROW} {predicted}, {scored.confidence_n[index]:.0%}"
     # Long names get small letters rather than a neighbour's room.
     font = min(13.0, 2.2 * 72 / (0.62 * max(len(true), len(answer))))
     axes.set_title(f"{true}\n{answer}", fontsize=font)
+    file = root / scored.paths[index]
     try:
-        photo = decode(root / scored.paths[index], min_side=TILE_PX)
+        pictures = [decode(file, min_side=TILE_PX)]
+        if look_at:
+            pictures.append(look_at(file, scored.classes[scored.predicted_n[index]]))
     except ImageError:
         axes.imshow(Image.new("RGB", (TILE_PX, TILE_PX), UNREADABLE))
         axes.text(0.5, 0.5, "cannot be read", ha="center", va="center", transform=axes.transAxes)
     else:
-        axes.imshow(ImageOps.pad(photo, (TILE_PX, TILE_PX), color=MOUNT))
+        axes.imshow(_side_by_side(pictures))
+
+
+def _side_by_side(pictures: list[Image.Image]) -> Image.Image:
+    row = Image.new("RGB", (TILE_PX * len(pictures), TILE_PX))
+    for number, picture in enumerate(pictures):
+        row.paste(ImageOps.pad(picture, (TILE_PX, TILE_PX), color=MOUNT), (number * TILE_PX, 0))
+    return row
 
 
 def _photos(count: int) -> str:

@@ -36,6 +36,10 @@ CAPTIONS = {
     "reliability.png": "Bars on the dashed line mean that a confidence can be taken at its word.",
     "mistakes.png": "The wrong answers the model was most sure of: true class, then its answer.",
 }
+WHERE = (
+    " Beside each photo, the places that spoke for that answer: the more yellow, the more; what is "
+    "dark grey, the model did not see."
+)
 
 
 def write_report(
@@ -47,6 +51,7 @@ def write_report(
     title: str,
     facts: Mapping[str, str],
     threshold: float | None,
+    look_at: figures.LookAt | None = None,
 ) -> Path:
     """Write the report and return the path of its page.
 
@@ -63,6 +68,7 @@ def write_report(
         facts: what to know about this evaluation (model, data, part, command, version, date),
             in the order to show them.
         threshold: the "not sure" threshold of the model, 0 to 1, or ``None`` for none.
+        look_at: draws where the model looked, to stand beside the most confident mistakes.
 
     Raises:
         UsageError: ``threshold`` is outside 0 to 1.
@@ -79,8 +85,11 @@ def write_report(
         write_predictions(draft / "predictions.csv", scored)
         _write_numbers(draft / "metrics.json", metrics, sources, title=title, facts=facts)
         (draft / "classification_report.txt").write_text(_text(scored), encoding="utf-8")
-        _draw(draft, scored, metrics, photos_root)
-        page = _render(draft, scored, metrics, sources, title=title, facts=facts)
+        _draw(draft, scored, metrics, photos_root, look_at)
+        captions = CAPTIONS | (
+            {"mistakes.png": CAPTIONS["mistakes.png"] + WHERE} if look_at else {}
+        )
+        page = _render(draft, scored, metrics, sources, captions, title=title, facts=facts)
         (draft / PAGE).write_text(page, encoding="utf-8")
         for file in sorted(draft.iterdir(), key=lambda path: (path.name == PAGE, path.name)):
             file.replace(folder / file.name)
@@ -117,11 +126,17 @@ def _text(scored: Scored) -> str:
     return text
 
 
-def _draw(folder: Path, scored: Scored, metrics: Metrics, photos_root: Path) -> None:
+def _draw(
+    folder: Path,
+    scored: Scored,
+    metrics: Metrics,
+    photos_root: Path,
+    look_at: figures.LookAt | None,
+) -> None:
     save(figures.confusion_matrix(metrics), folder / "confusion_matrix.png")
     save(figures.per_class(metrics), folder / "per_class.png")
     save(figures.reliability_diagram(scored), folder / "reliability.png")
-    save(figures.mistakes(scored, photos_root), folder / "mistakes.png")
+    save(figures.mistakes(scored, photos_root, look_at=look_at), folder / "mistakes.png")
 
 
 def _render(
@@ -129,6 +144,7 @@ def _render(
     scored: Scored,
     metrics: Metrics,
     sources: Mapping[str, Metrics],
+    captions: Mapping[str, str],
     *,
     title: str,
     facts: Mapping[str, str],
@@ -148,7 +164,7 @@ def _render(
             "Macro F1": metrics.macro_f1,
         },
         sources=sources,
-        figures={name: (_data_uri(folder / name), text) for name, text in CAPTIONS.items()},
+        figures={name: (_data_uri(folder / name), text) for name, text in captions.items()},
         mistakes=_mistakes(scored),
     )
 

@@ -15,7 +15,7 @@ import typer
 from binsight import __version__
 from binsight.errors import BinsightError
 
-from . import classify, correct, data, evaluate, export, info, teach, train
+from . import classify, correct, data, evaluate, explain, export, info, teach, train
 from .terminal import printable
 
 __all__ = ["app", "main"]
@@ -48,6 +48,7 @@ def _options(
 
 
 app.command("classify")(classify.classify)
+app.command("explain")(explain.explain)
 app.command("correct")(correct.correct)
 app.command("teach")(teach.teach)
 app.command("info")(info.info)

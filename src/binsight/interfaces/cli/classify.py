@@ -52,7 +52,7 @@ def classify(
     unlisted: list[OSError] = []
     first, paths = _peeked(photo_paths(photos, problem=unlisted.append))
     if not first:
-        raise UsageError(_nothing_found(photos, unlisted))
+        raise UsageError(nothing_found(photos, unlisted))
     show: Lines = Table(first, classifier.classes, bins=rules, top=top)
     if as_json:
         show = JsonLines(top)
@@ -117,7 +117,8 @@ def _peeked(paths: Iterator[Path]) -> tuple[list[Path], Iterator[Path]]:
     return first, chain(first, paths)
 
 
-def _nothing_found(photos: Sequence[Path], unlisted: Sequence[OSError]) -> str:
+def nothing_found(photos: Sequence[Path], unlisted: Sequence[OSError]) -> str:
+    """Say why no photo was found: a folder that cannot be listed, or that holds none."""
     if unlisted:
         return f"{unlisted[0].filename}: {unlisted[0].strerror}"
     return f"no photos in {', '.join(map(str, photos))}"

@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from binsight import __version__
-from binsight.errors import UsageError
+from binsight.errors import UnexplainableError, UsageError
 
 from .extras import needs_extra
 from .progress import reporting
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from binsight.data.catalog import Catalog
+    from binsight.evaluation.figures import LookAt
     from binsight.evaluation.metrics import Interval, Metrics
     from binsight.evaluation.scored import Scored
 
@@ -53,9 +56,35 @@ def evaluate(
             title=f"{model.stem} on {chosen}",
             facts=_facts(model, catalog, chosen),
             threshold=threshold,
+            look_at=_look_at(model),
         )
     _print(scored, metrics)
     typer.echo(f"report: {page}")
+
+
+def _look_at(model: Path) -> LookAt | None:
+    """Draws where the model looked; ``None``, and a note, for a bundle that cannot tell."""
+    from binsight.explain import BundleExplainer, Explainer, explain_with
+    from binsight.explain.overlay import overlay
+    from binsight.images import decode
+    from binsight.runtime import Classifier
+
+    explainer: Explainer
+    if model.is_dir():
+        from binsight.explain.torch_cam import LastFeatures
+
+        explainer = LastFeatures.of_run(model)
+    else:
+        try:
+            explainer = BundleExplainer(Classifier(model))
+        except UnexplainableError as error:
+            typer.secho(f"no maps in the report: {error}", fg="yellow", err=True)
+            return None
+
+    def look_at(photo: Path, label: str) -> Image:
+        return overlay(decode(photo, min_side=512), explain_with(explainer, photo, label))
+
+    return look_at
 
 
 def _default_folder(model: Path, chosen: str) -> Path:

@@ -1,0 +1,198 @@
+"""``binsight explain``: photos in; overlays, galleries and where the model looked out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from binsight.errors import ImageError, UsageError
+from binsight.explain import Explainer, explain_with
+from binsight.explain.explainers import class_number
+
+from .classify import nothing_found, opened
+from .explained import Explained, Galleries, JsonLines, Lines, TextLines
+from .extras import needs_extra
+from .photo_paths import photo_paths
+from .progress import reporting
+from .terminal import printable
+
+FOLDER, CHECK = Path("explained"), Path("explain-check.json")
+
+
+def explain(
+    photos: Annotated[list[Path], typer.Argument(help="Photos, and folders of them.")],
+    label: Annotated[
+        str | None,
+        typer.Option("--class", metavar="NAME", help="Explain this class, not the likeliest."),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="A bundle; the built-in one if not given.")
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="A run folder instead of a bundle; needs torch.")
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option(help="Of a run: gradcam, gradcam++ or eigencam.")
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="Of a run, such as features.17. [default: the last]")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The picture, or a folder for many. "
+            "[default: PHOTO-explained.jpg, explained/ or explain-check.json]"
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Measure whether the maps mean anything.")
+    ] = False,
+    sample: Annotated[
+        int, typer.Option(help="With --check: at most so many photos, drawn at random.", min=1)
+    ] = 100,
+) -> None:
+    """Show where the model looked: a picture of each photo, and the place in words."""
+    explainer = _explainer(model, run, method, layer)
+    if label is not None:
+        class_number(explainer.classes, label)
+    unlisted: list[OSError] = []
+    found = _listed(photos, explainer.classes, unlisted)
+    if not found:
+        raise UsageError(nothing_found(photos, unlisted))
+    if check:
+        from .explain_check import check_all
+
+        wrong = check_all(explainer, found, label, out or CHECK, sample=sample, as_json=as_json)
+    else:
+        show = JsonLines() if as_json else TextLines()
+        many = len(found) > 1 or any(map(_is_folder, photos))
+        if many:
+            wrong = _explain_all(explainer, found, label, out or FOLDER, photos, show)
+        else:
+            wrong = _explain_one(explainer, found[0], label, out, show)
+    for error in unlisted:
+        typer.secho(f"{printable(error.filename)}: {error.strerror}", fg="red", err=True)
+    if wrong or unlisted:
+        raise typer.Exit(1)
+
+
+def _explainer(
+    model: Path | None, run: Path | None, method: str | None, layer: str | None
+) -> Explainer:
+    if run is None:
+        if method is not None or layer is not None:
+            raise UsageError("--method and --layer need a run folder; give --run")
+        from binsight.explain import BundleExplainer
+
+        return BundleExplainer(opened(model))
+    if model is not None:
+        raise UsageError("--model and --run exclude each other; give one")
+    with needs_extra("explain"):
+        from binsight.explain.torch_cam import AnyLayer
+
+        return AnyLayer.of_run(run, method=method or "gradcam", layer=layer)
+
+
+def _listed(
+    photos: Sequence[Path], classes: Sequence[str], unlisted: list[OSError]
+) -> list[Explained]:
+    """All photos, before anything is written, with the names of their overlays and their labels."""
+    found: list[Explained] = []
+    taken: set[str] = set()
+    for given in photos:
+        folder = _is_folder(given)
+        for path in photo_paths([given], problem=unlisted.append):
+            relative = path.relative_to(given) if folder else Path(path.name)
+            true = relative.parts[0] if len(relative.parts) > 1 else None
+            name = _free(relative, taken)
+            found.append(Explained(path, name, true if true in classes else None))
+    return found
+
+
+def _is_folder(path: Path) -> bool:
+    # Path.is_dir raises where a folder above may not be entered; as a photo it gives its error.
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def _free(relative: Path, taken: set[str]) -> Path:
+    """A name below the folder of overlays that no other photo has."""
+    for number in count(1):
+        ending = f"-{number}.jpg" if number > 1 else ".jpg"
+        name = relative.with_name(f"{relative.stem}{ending}")
+        if str(name).lower() not in taken:
+            taken.add(str(name).lower())
+            return name
+    raise AssertionError("numbers do not end")
+
+
+def _explain_one(
+    explainer: Explainer, one: Explained, label: str | None, out: Path | None, show: Lines
+) -> int:
+    target = out or Path(f"{one.path.stem}-explained.jpg")
+    if target.is_dir():
+        target /= f"{one.path.stem}-explained.jpg"
+    if target.exists() and one.path.exists() and target.samefile(one.path):
+        raise UsageError(f"{target} is the photo itself; give another --out")
+    _explain(explainer, one, label, target, show, None)
+    return int(bool(one.error))
+
+
+def _explain_all(
+    explainer: Explainer,
+    found: Sequence[Explained],
+    label: str | None,
+    folder: Path,
+    photos: Sequence[Path],
+    show: Lines,
+) -> int:
+    """Explain photos one by one, and return how many could not be."""
+    _check_folder(folder, photos)
+    galleries = Galleries(folder, labelled=any(one.true for one in found))
+    broken = 0
+    with reporting("explaining") as report:
+        for done, one in enumerate(found, start=1):
+            _explain(explainer, one, label, folder / "photos" / one.name, show, galleries)
+            broken += bool(one.error)
+            report(done, len(found))
+    show.end(galleries.write(), broken, len(found))
+    return broken
+
+
+def _check_folder(folder: Path, photos: Sequence[Path]) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder; give --out a folder for many photos")
+    for given in photos:
+        # Its overlays would be explained the next time.
+        if _is_folder(given) and folder.resolve().is_relative_to(given.resolve()):
+            raise UsageError(f"{folder} lies in {given}; give an --out elsewhere")
+
+
+def _explain(
+    explainer: Explainer,
+    one: Explained,
+    label: str | None,
+    target: Path,
+    show: Lines,
+    galleries: Galleries | None,
+) -> None:
+    from binsight.explain.overlay import overlay, write_picture
+    from binsight.images import decode
+
+    try:
+        one.explanation = explain_with(explainer, one.path, label)
+        picture = overlay(decode(one.path), one.explanation)
+    except ImageError as error:
+        one.error = str(error).removeprefix(f"{one.path}: ")
+    else:
+        write_picture(target, picture)
+        one.overlay = target
+        if galleries:
+            galleries.add(one, picture)
+    show.row(one)
+    one.explanation = None  # of many photos, only what the galleries need is kept
