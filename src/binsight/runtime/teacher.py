@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binsight import __version__
-from binsight.bundle import Metadata, Parity, Taught, read_verified, write_bundle
-from binsight.errors import ImageError, WorseModelError
+from binsight.bundle import Metadata, Parity, Taught, digest_of, read_verified, write_bundle
+from binsight.errors import AlteredBundleError, ImageError, WorseModelError
 from binsight.images import ImageSource, read_file
 from binsight.teaching.graph import read_head, read_memory, with_head
 from binsight.teaching.lesson import Example, Lesson, Pupil, learn
@@ -50,6 +50,8 @@ def teach(
     """See `Classifier.teach`."""
     shown = [_Photo(source, label, _digest(source)) for label in photos for source in photos[label]]
     data = read_verified(classifier.path)
+    if digest_of(data) != classifier.digest:
+        raise AlteredBundleError(f"{classifier.path}: replaced since it was opened; open it again")
     pupil = _pupil(classifier, data)
     width = pupil.head.weight_cd.shape[1]
     embeddings_nd = _embeddings(classifier, shown, _cache(classifier, cache, width), progress)

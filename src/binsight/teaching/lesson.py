@@ -7,7 +7,7 @@ from folds that were not fitted, never from the photos that it was taught with.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,6 +33,7 @@ REMEMBERED = 60  # taught photos of a class that the new bundle remembers
 ALIKE = 0.4  # share of two classes' photos taken for each other that deserves a warning
 MOST_FORGOTTEN = 0.02  # what accuracy on remembered photos may lose
 FEWEST_FOR_CALIBRATION = 20
+NO_MEMORY = "this bundle remembers no photos; it may forget some of what it knew"
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,7 +199,11 @@ def learn(
         wrong=_wrong(examples, tested_nc, class_names),
         remembered_before=remembered[0],
         remembered_after=remembered[1],
-        warnings=_warnings(tested_nc, labels_n, class_names, bool(len(old.memory))),
+        warnings=(
+            *([] if len(old.memory) else [NO_MEMORY]),
+            *_contradictions(examples),
+            *_warnings(tested_nc, labels_n, class_names),
+        ),
     )
 
 
@@ -323,12 +328,22 @@ def _wrong(
     )
 
 
+def _contradictions(examples: Sequence[Example]) -> Iterator[str]:
+    """Say which photos were given two classes."""
+    first: dict[str, Example] = {}
+    for one in examples:
+        other = first.setdefault(one.digest, one)
+        if other.label != one.label:
+            yield (
+                f"{other.name} and {one.name} are the same photo, as {other.label} and as "
+                f"{one.label}; keep one"
+            )
+
+
 def _warnings(
-    tested_nc: Floats, labels_n: NDArray[np.int64], classes: Sequence[str], remembers: bool
+    tested_nc: Floats, labels_n: NDArray[np.int64], classes: Sequence[str]
 ) -> tuple[str, ...]:
     lines = []
-    if not remembers:
-        lines.append("this bundle remembers no photos; it may forget some of what it knew")
     answers_n = tested_nc.argmax(axis=1)
     count_c = np.bincount(labels_n, minlength=len(classes))
     for place, name in enumerate(classes):

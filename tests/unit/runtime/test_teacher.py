@@ -18,7 +18,13 @@ from small_bundle import (
 
 from binsight import Classifier
 from binsight.bundle import FORMAT_VERSION, read_verified
-from binsight.errors import ImageError, NotABundleError, TeachingError, WorseModelError
+from binsight.errors import (
+    AlteredBundleError,
+    ImageError,
+    NotABundleError,
+    TeachingError,
+    WorseModelError,
+)
 from binsight.runtime.embeddings import EmbeddingCache
 from binsight.teaching.graph import read_head, read_memory
 
@@ -193,6 +199,14 @@ def test_a_broken_photo_stops_the_lesson(parent: Classifier, tmp_path: Path) -> 
     with pytest.raises(TeachingError, match="no photos"):
         parent.teach({}, tmp_path / "my.onnx")
     assert not (tmp_path / "my.onnx").exists()
+
+
+def test_a_bundle_that_was_replaced_meanwhile_is_not_taught(
+    parent: Classifier, tmp_path: Path
+) -> None:
+    write_small_bundle(parent.path, threshold=0.9)
+    with pytest.raises(AlteredBundleError, match="replaced since it was opened; open it again"):
+        parent.teach(photos(), tmp_path / "my.onnx")
 
 
 def test_the_head_of_a_bundle_is_found_in_its_graph(bundle: SmallBundle) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -191,6 +192,15 @@ def test_classes_that_look_the_same_are_named(pupil: Pupil) -> None:
     lesson = learn(pupil, taught)
     (line,) = lesson.warnings
     assert line.startswith("battery and organic look the same to it: ")
+
+
+def test_a_photo_of_two_classes_is_named(pupil: Pupil) -> None:
+    taught = examples(each=5)
+    copy = replace(taught[0], name="copy.jpg", label="paper")
+    lesson = learn(pupil, [*taught, copy])
+    assert lesson.warnings == (
+        "glass/0.jpg and copy.jpg are the same photo, as glass and as paper; keep one",
+    )
 
 
 def test_temperature_and_threshold_come_from_photos_that_were_not_fitted(pupil: Pupil) -> None:
