@@ -26,6 +26,7 @@ from small_bundle import (
 
 import binsight
 from binsight import Classifier, Prediction
+from binsight.bundle import FORMAT_VERSION
 from binsight.errors import (
     AlteredBundleError,
     BundleError,
@@ -231,7 +232,7 @@ def test_class_names_for_every_output(tmp_path: Path) -> None:
 
 
 def test_a_later_bundle_asks_for_an_upgrade(tmp_path: Path) -> None:
-    bundle = write_small_bundle(tmp_path / "new.onnx", format_version=2)
+    bundle = write_small_bundle(tmp_path / "new.onnx", format_version=FORMAT_VERSION + 1)
     with pytest.raises(BundleTooNewError):
         Classifier(bundle.path)
 
