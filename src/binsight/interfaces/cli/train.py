@@ -64,6 +64,7 @@ def train(
 ) -> None:
     """Fine-tune a network on photos."""
     changes = [*([f"architecture={arch}"] if arch else []), *(changes or [])]
+    drawn = _parse_shares(shares or [])
     with needs_extra("train"):
         from binsight.training import train as training
 
@@ -72,7 +73,6 @@ def train(
         if resume and (out / "run.json").exists():
             run = _resumed(out, recipe, changes)
         else:
-            drawn = _parse_shares(shares or [])
             run = _new(out, tuple(photos or ()), split, fold, recipe, weights, changes, drawn)
         _log_to(out / "log.txt")
         try:
