@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
@@ -17,7 +16,7 @@ from binsight.explain.explainers import class_number
 from .classify import nothing_found, opened
 from .explained import Explained, Galleries, JsonLines, Lines, TextLines
 from .extras import needs_extra
-from .photo_paths import photo_paths
+from .photo_paths import is_listed, photo_paths
 from .progress import reporting
 from .terminal import printable
 
@@ -71,7 +70,7 @@ def explain(
         wrong = check_all(explainer, found, label, out or CHECK, sample=sample, as_json=as_json)
     else:
         show = JsonLines() if as_json else TextLines()
-        many = len(found) > 1 or any(map(_is_folder, photos))
+        many = len(found) > 1 or any(map(is_listed, photos))
         if many:
             wrong = _explain_all(explainer, found, label, out or FOLDER, photos, show)
         else:
@@ -106,18 +105,13 @@ def _listed(
     found: list[Explained] = []
     taken: set[str] = set()
     for given in photos:
-        folder = _is_folder(given)
+        folder = is_listed(given)
         for path in photo_paths([given], problem=unlisted.append):
             relative = path.relative_to(given) if folder else Path(path.name)
             true = relative.parts[0] if len(relative.parts) > 1 else None
             name = _free(relative, taken)
             found.append(Explained(path, name, true if true in classes else None))
     return found
-
-
-def _is_folder(path: Path) -> bool:
-    # Path.is_dir raises where a folder above may not be entered; as a photo it gives its error.
-    return os.path.isdir(path)  # noqa: PTH112
 
 
 def _free(relative: Path, taken: set[str]) -> Path:
@@ -169,7 +163,7 @@ def _check_folder(folder: Path, photos: Sequence[Path]) -> None:
         raise UsageError(f"{folder} is not a folder; give --out a folder for many photos")
     for given in photos:
         # Its overlays would be explained the next time.
-        if _is_folder(given) and folder.resolve().is_relative_to(given.resolve()):
+        if is_listed(given) and folder.resolve().is_relative_to(given.resolve()):
             raise UsageError(f"{folder} lies in {given}; give an --out elsewhere")
 
 

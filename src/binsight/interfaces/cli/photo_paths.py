@@ -14,7 +14,7 @@ from pathlib import Path
 
 from binsight.images import PHOTO_SUFFIXES
 
-__all__ = ["CHUNK", "count", "photo_paths"]
+__all__ = ["CHUNK", "count", "is_listed", "photo_paths"]
 
 CHUNK = 50_000
 SUFFIXES = tuple(PHOTO_SUFFIXES)
@@ -32,7 +32,7 @@ def photo_paths(photos: Iterable[Path], *, problem: Problem) -> Iterator[Path]:
         problem: called with what kept a folder from being listed; the others go on.
     """
     for path in photos:
-        if _is_listed(path):
+        if is_listed(path):
             yield from _below(path, problem)
         else:
             yield path
@@ -43,7 +43,7 @@ def count(photos: Iterable[Path]) -> int:
     waiting, number = list(photos), 0
     while waiting:
         path = waiting.pop()
-        if not _is_listed(path):
+        if not is_listed(path):
             number += 1
             continue
         number += sum(1 for _ in _names(path, _is_photo, _ignore))
@@ -85,7 +85,8 @@ def _names(folder: Path, wanted: Wanted, problem: Problem, *, after: str = "") -
         problem(error)
 
 
-def _is_listed(path: Path) -> bool:
+def is_listed(path: Path) -> bool:
+    """Whether a path is a folder, whose photos are meant."""
     # Path.is_dir raises where a folder above may not be entered; as a photo it gives its error.
     return os.path.isdir(path)  # noqa: PTH112
 
