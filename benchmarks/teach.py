@@ -35,10 +35,9 @@ from binsight.bundle import read_verified
 from binsight.data.catalog import scan
 from binsight.data.split import read_split
 from binsight.files import replacing, write_text
-from binsight.teaching.graph import read_head, read_memory
+from binsight.runtime.teacher import pupil_of
 from binsight.teaching.head import Head, fit_head
 from binsight.teaching.lesson import PULL, Example, Pupil, learn
-from binsight.teaching.memory import Memory
 
 Method = Callable[[Pupil, np.ndarray, np.ndarray], Head]
 RIDGE = 1e-2
@@ -241,13 +240,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("taught"))
     options = parser.parse_args()
     classifier = Classifier(options.bundle)
-    data = read_verified(classifier.path)
-    head = read_head(classifier.path, data)
-    memory = read_memory(data) or Memory(
-        np.zeros((0, head.weight_cd.shape[1]), np.float16), np.zeros(0, np.int64), np.zeros(0, bool)
-    )
-    metadata = classifier.metadata
-    pupil = Pupil(classifier.classes, head, memory, metadata.threshold, metadata.threshold_risk)
+    pupil = pupil_of(classifier, read_verified(classifier.path))
     x_nd, labels_n = embedded(classifier, options)
     if options.new:
         report_new(classifier, pupil, (x_nd, labels_n), options)

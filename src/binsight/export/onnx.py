@@ -21,9 +21,7 @@ from binsight.bundle import (
     Metadata,
     Parity,
     TrainingData,
-    write_bundle,
 )
-from binsight.bundle import describe as describe_model
 from binsight.calibration import choose_threshold, fit_temperature, softmax
 from binsight.data.catalog import Catalog
 from binsight.data.dataset import LabelledPhotos
@@ -31,7 +29,7 @@ from binsight.errors import SplitError
 from binsight.evaluation.scored import Scored
 from binsight.evaluation.scoring import best_network, labelled_part, outputs_of
 from binsight.model.network import Network
-from binsight.runtime.parity import answers_of, check_parity
+from binsight.runtime.parity import write_if_alike
 from binsight.teaching.graph import remember
 from binsight.teaching.memory import Memory, spread
 from binsight.training.run import Run
@@ -86,15 +84,12 @@ def export_bundle(
     scored = Scored(paths, labels, probs, run.facts.classes)
     threshold = choose_threshold(scored.confidence_n, scored.correct_n, risk=risk)
     model = _to_onnx(network, temperature, run.recipe.eval_size)
-    remember(model.graph, _memory(run, catalog, network, paths, embeddings))
+    remember(model.graph, _memory(run, catalog, network, paths, labels, embeddings))
 
     def describe(parity: Parity) -> Metadata:
         return _metadata(run, scored, temperature, threshold, risk, licence, parity)
 
-    metadata = describe(_measured_parity(model, describe, photos, probs))
-    describe_model(model, metadata)
-    write_bundle(out, model.SerializeToString())
-    return metadata
+    return write_if_alike(out, model, describe, photos.files, probs, most=PARITY_PHOTOS)
 
 
 def _memory(
@@ -102,6 +97,7 @@ def _memory(
     catalog: Catalog,
     network: Network,
     val_paths: tuple[str, ...],
+    val_labels: NDArray[np.int64],
     val_embeddings: NDArray[np.float32],
 ) -> Memory:
     """Embeddings of some training photos, and of some validation photos as held out."""
@@ -112,11 +108,9 @@ def _memory(
         [photos.files[place] for place in learned], [photos.labels[place] for place in learned]
     )
     _, embeddings = outputs_of(network, chosen, run)
-    number = {name: place for place, name in enumerate(run.facts.classes)}
-    held_labels = [number[run.split.label_of[val_paths[place]]] for place in held]
     return Memory(
         np.concatenate([embeddings, val_embeddings[held]]).astype(np.float16),
-        np.array([*chosen.labels, *held_labels], np.int64),
+        np.array([*chosen.labels, *val_labels[held]], np.int64),
         np.repeat([False, True], [len(learned), len(held)]),
     )
 
@@ -211,17 +205,3 @@ def _metadata(
         licence=licence,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-
-
-def _measured_parity(
-    model: Any,
-    describe: Callable[[Parity], Metadata],
-    photos: LabelledPhotos,
-    probs_nc: NDArray[np.float32],
-) -> Parity:
-    """Show photos to a draft of the bundle, and compare with the checkpoint's probabilities."""
-    step = max(1, len(photos.files) // PARITY_PHOTOS)
-    files = list(photos.files)[::step]
-    draft = describe(Parity(photos=len(files), same_label=1.0, max_difference=0.0))
-    describe_model(model, draft)
-    return check_parity(probs_nc[::step], answers_of(model.SerializeToString(), files))

@@ -3,24 +3,57 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from binsight.bundle import Parity, write_bundle
+from binsight.bundle import Metadata, Parity, describe, write_bundle
 from binsight.errors import ParityError
 from binsight.images import ImageSource
 
 from .classifier import Classifier
 
-__all__ = ["PARITY_TOLERANCE", "answers_of", "check_parity"]
+__all__ = ["PARITY_TOLERANCE", "check_parity", "write_if_alike"]
 
 PARITY_TOLERANCE = 1e-4
 
 
-def answers_of(model: bytes, photos: Sequence[ImageSource]) -> NDArray[np.float32]:
+def write_if_alike(
+    out: Path,
+    model: Any,
+    description: Callable[[Parity], Metadata],
+    photos: Sequence[ImageSource],
+    expected_nc: NDArray[np.float32],
+    *,
+    most: int,
+) -> Metadata:
+    """Show photos to a draft of a bundle, and write it if it answers as expected.
+
+    Args:
+        out: the bundle's path.
+        model: ONNX ModelProto; its description is replaced.
+        description: of the bundle, once its parity is known.
+        photos: to draw from, evenly.
+        expected_nc: probabilities (N, C) of all of them, by what the model was made of.
+        most: about how many photos to show, at least 1; never more than twice as many.
+
+    Raises:
+        ParityError: a label differs, or a probability by more than `PARITY_TOLERANCE`.
+    """
+    step = max(1, len(photos) // most)
+    shown = list(photos)[::step]
+    describe(model, description(Parity(photos=len(shown), same_label=1.0, max_difference=0.0)))
+    found_nc = _answers_of(model.SerializeToString(), shown)
+    metadata = description(check_parity(expected_nc[::step], found_nc))
+    describe(model, metadata)
+    write_bundle(out, model.SerializeToString())
+    return metadata
+
+
+def _answers_of(model: bytes, photos: Sequence[ImageSource]) -> NDArray[np.float32]:
     """Probabilities (N, C) that a described but unsealed model gives, through the runtime."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "draft.onnx"

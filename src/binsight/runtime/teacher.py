@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binsight import __version__
-from binsight.bundle import Metadata, Parity, Taught, digest_of, read_verified, write_bundle
+from binsight.bundle import Metadata, Parity, Taught, digest_of, read_verified
 from binsight.errors import AlteredBundleError, ImageError, WorseModelError
 from binsight.images import ImageSource, read_file
 from binsight.teaching.graph import read_head, read_memory, with_head
@@ -21,9 +21,9 @@ from binsight.teaching.memory import Memory
 
 from .classifier import Classifier
 from .embeddings import EmbeddingCache
-from .parity import answers_of, check_parity
+from .parity import write_if_alike
 
-__all__ = ["teach"]
+__all__ = ["pupil_of", "teach"]
 
 Floats = NDArray[np.float32]
 Progress = Callable[[int, int], None]
@@ -52,7 +52,7 @@ def teach(
     data = read_verified(classifier.path)
     if digest_of(data) != classifier.digest:
         raise AlteredBundleError(f"{classifier.path}: replaced since it was opened; open it again")
-    pupil = _pupil(classifier, data)
+    pupil = pupil_of(classifier, data)
     width = pupil.head.weight_cd.shape[1]
     embeddings_nd = _embeddings(classifier, shown, _cache(classifier, cache, width), progress)
     examples = [
@@ -76,20 +76,33 @@ def teach(
         accuracy_after=lesson.after,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    _write(out, data, lesson, _description(classifier.metadata, lesson, taught), examples, shown)
+    write_if_alike(
+        out,
+        with_head(data, lesson.head, lesson.memory),
+        _description(classifier.metadata, lesson, taught),
+        [one.source for one in shown],
+        lesson.head.probs(np.stack(embeddings_nd)),
+        most=PARITY_PHOTOS,
+    )
     return lesson
 
 
-def _pupil(classifier: Classifier, data: bytes) -> Pupil:
+def pupil_of(classifier: Classifier, data: bytes) -> Pupil:
+    """A classifier as the lesson sees it.
+
+    Args:
+        classifier: to be taught.
+        data: its verified bundle.
+
+    Raises:
+        NotABundleError: its head is no linear layer on the embedding.
+    """
     head = read_head(classifier.path, data)
-    empty = Memory(
-        np.zeros((0, head.weight_cd.shape[1]), np.float16), np.zeros(0, np.int64), np.zeros(0, bool)
-    )
     metadata = classifier.metadata
     return Pupil(
         classes=classifier.classes,
         head=head,
-        memory=read_memory(data) or empty,
+        memory=read_memory(data) or Memory.empty(head.weight_cd.shape[1]),
         threshold=metadata.threshold,
         risk=metadata.threshold_risk,
     )
@@ -164,24 +177,3 @@ def _description(parent: Metadata, lesson: Lesson, taught: Taught) -> Callable[[
         return Metadata.model_validate(parent.model_dump() | changes | {"parity": parity})
 
     return describe
-
-
-def _write(
-    out: Path,
-    data: bytes,
-    lesson: Lesson,
-    description: Callable[[Parity], Metadata],
-    examples: Sequence[Example],
-    shown: Sequence[_Photo],
-) -> None:
-    places = list(_some(len(shown)))
-    draft = description(Parity(photos=len(places), same_label=1.0, max_difference=0.0))
-    model = with_head(data, lesson.head, lesson.memory, draft)
-    expected_nc = lesson.head.probs(np.stack([examples[place].embedding_d for place in places]))
-    found_nc = answers_of(model, [shown[place].source for place in places])
-    metadata = description(check_parity(expected_nc, found_nc))
-    write_bundle(out, with_head(data, lesson.head, lesson.memory, metadata))
-
-
-def _some(count: int) -> Iterator[int]:
-    return iter(range(0, count, max(1, count // PARITY_PHOTOS)))

@@ -9,7 +9,6 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from binsight.bundle import Metadata, describe
 from binsight.errors import NotABundleError
 
 from .head import Head
@@ -71,16 +70,14 @@ def read_memory(data: bytes) -> Memory | None:
     return Memory(**found) if found else None
 
 
-def with_head(data: bytes, head: Head, memory: Memory, metadata: Metadata) -> bytes:
-    """The same network under another head; serialised, not yet sealed.
+def with_head(data: bytes, head: Head, memory: Memory) -> Any:
+    """The same network under another head: an ONNX ModelProto, not yet described or sealed.
 
     Args:
         data: a verified bundle.
-        head: with as many rows as the metadata has classes.
+        head: with a row for each class.
         memory: to carry along.
-        metadata: to describe the result.
     """
-    assert len(head.bias_c) == len(metadata.classes)
     model = onnx.load_from_string(data)
     graph = model.graph
     _cut_after_embedding(graph)
@@ -101,10 +98,8 @@ def with_head(data: bytes, head: Head, memory: Memory, metadata: Metadata) -> by
     remember(graph, memory)
     for output in graph.output:
         if output.name == "probs":
-            output.type.tensor_type.shape.dim[1].dim_value = len(metadata.classes)
-    describe(model, metadata)
-    serialised: bytes = model.SerializeToString()
-    return serialised
+            output.type.tensor_type.shape.dim[1].dim_value = len(head.bias_c)
+    return model
 
 
 def remember(graph: Any, memory: Memory) -> None:

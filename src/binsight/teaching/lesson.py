@@ -7,9 +7,8 @@ from folds that were not fitted, never from the photos that it was taught with.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -245,7 +244,13 @@ def _folds(examples: Sequence[Example]) -> NDArray[np.int64]:
     return np.array([seen[one.digest] % folds for one in examples], np.int64)
 
 
-def _out_of_fold(fitted: Any, x_nd: Floats, fold_n: NDArray[np.int64], *, fallback: Head) -> Floats:
+def _out_of_fold(
+    fitted: Callable[[NDArray[np.bool_]], Head],
+    x_nd: Floats,
+    fold_n: NDArray[np.int64],
+    *,
+    fallback: Head,
+) -> Floats:
     """Logits (N, C) of each photo by a head that was not taught with it."""
     logits_nc = fallback.logits(x_nd) / np.float32(fallback.temperature)
     if fold_n.max() == 0:

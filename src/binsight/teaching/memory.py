@@ -32,6 +32,12 @@ class Memory:
         assert self.embeddings.ndim == 2
         assert self.labels.shape == self.held_out.shape == self.embeddings.shape[:1]
 
+    @classmethod
+    def empty(cls, width: int) -> Memory:
+        """Of a bundle that remembers nothing; ``width`` is D."""
+        none = np.zeros(0, np.int64)
+        return cls(np.zeros((0, width), np.float16), none, none.astype(np.bool_))
+
     def __len__(self) -> int:
         return len(self.labels)
 
