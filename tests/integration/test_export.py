@@ -20,12 +20,13 @@ import binsight.export.onnx as exporting  # noqa: E402
 from binsight.bundle import Metadata, read_verified  # noqa: E402
 from binsight.calibration import choose_threshold, fit_temperature  # noqa: E402
 from binsight.errors import CatalogError, DataError, ParityError, RunError, SplitError  # noqa: E402
-from binsight.evaluation.scoring import best_network, score_bundle  # noqa: E402
+from binsight.evaluation.scoring import score_bundle  # noqa: E402
 from binsight.export.onnx import export_bundle  # noqa: E402
 from binsight.preprocess import load  # noqa: E402
 from binsight.runtime import Classifier  # noqa: E402
 from binsight.runtime.parity import check_parity  # noqa: E402
 from binsight.teaching.graph import read_memory  # noqa: E402
+from binsight.training.checkpoints import best_network  # noqa: E402
 from binsight.training.train import labelled  # noqa: E402
 
 

@@ -22,7 +22,8 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import load_file  # noqa: E402
 
 from binsight.errors import RunError, SplitError  # noqa: E402
-from binsight.evaluation.scoring import best_network, labelled_part, score_run  # noqa: E402
+from binsight.evaluation.scoring import labelled_part, score_run  # noqa: E402
+from binsight.training.checkpoints import best_network  # noqa: E402
 from binsight.training.record import BestWeights  # noqa: E402
 from binsight.training.run import open_run  # noqa: E402
 from binsight.training.train import labelled, resolved_precision  # noqa: E402
@@ -303,7 +304,7 @@ def test_the_first_of_equal_epochs_is_kept(tmp_path: Path) -> None:
 
     network = build("mobilenet_v2", classes=2)
     module = Classification(network, load_recipe("seed"), [1, 1])
-    keeper = BestWeights(tmp_path / "best.safetensors")
+    keeper = BestWeights(tmp_path / "best.safetensors", tmp_path / "probe.safetensors", 1.0)
     kept = []
     for accuracy in (0.5, 0.5, 0.75, 0.25):
         labels = torch.tensor([0] * round(accuracy * 4) + [1] * round(4 - accuracy * 4))

@@ -2,7 +2,8 @@
 
 Random changes to a photo depend on the seed, the epoch and the photo alone: not on the number of
 worker processes, nor on what was drawn before. So a run that was interrupted goes on as if it had
-not been.
+not been. Where a photo has a fixed number of views, they depend on its bytes instead of its place,
+so that what a network made of them can be kept (`kept`) and used again by another run.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -21,50 +23,102 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from binsight.images import decode
 from binsight.preprocess import PreprocessSpec, apply
 
-__all__ = ["LabelledPhotos", "evaluation_loader", "mixed_seed", "training_loader"]
+__all__ = ["LabelledPhotos", "Views", "evaluation_loader", "mixed_seed", "training_loader"]
 
 
 @dataclass(frozen=True)
 class LabelledPhotos:
-    """Files and class numbers, side by side."""
+    """Files and class numbers, side by side; SHA-256 of the files where views need it."""
 
     files: Sequence[Path]
     labels: Sequence[int]
+    digests: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         assert len(self.files) == len(self.labels)
+        assert len(self.digests) in {0, len(self.files)}
 
 
-class _Training(Dataset[tuple[Tensor, int]]):
-    def __init__(
-        self,
-        photos: LabelledPhotos,
-        transform: Callable[[Image.Image], Tensor],
-        seed: int,
-        size: int,
-    ) -> None:
-        self.photos = photos
-        self.transform = transform
-        self.seed = seed
-        self.min_side = 2 * size
+@dataclass(frozen=True)
+class Views:
+    """Photos with random changes, as tensors (3, size, size).
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, int]:
-        epoch, index = key
-        image = decode(self.photos.files[index], min_side=self.min_side)
+    Args:
+        photos: to draw from.
+        transform: photo to a tensor, with random changes.
+        size: side of the tensors, pixels.
+        seed: of the changes.
+        count: of different views of a photo, which come round again; 0 for a new one each epoch.
+    """
+
+    photos: LabelledPhotos
+    transform: Callable[[Image.Image], Tensor]
+    size: int
+    seed: int
+    count: int = 0
+
+    def __post_init__(self) -> None:
+        assert not self.count or self.photos.digests
+
+    def view(self, epoch: int) -> int:
+        """Number of the view that an epoch shows."""
+        return epoch % self.count if self.count else epoch
+
+    def tensor(self, index: int, view: int) -> Tensor:
+        """One view of one photo: (3, size, size)."""
+        image = decode(self.photos.files[index], min_side=2 * self.size)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(mixed_seed(self.seed, epoch, index))
-            return self.transform(image), self.photos.labels[index]
+            torch.manual_seed(mixed_seed(self.seed, view, *self._photo(index)))
+            return self.transform(image)
+
+    def _photo(self, index: int) -> tuple[int, ...]:
+        if not self.count:
+            return (index,)
+        digest = self.photos.digests[index]
+        return int(digest[:8], 16), int(digest[8:16], 16)
+
+
+class Kept(Protocol):
+    """Reads what a network made of a photo's view, from somewhere."""
+
+    def __call__(self, digest: str, view: int) -> Tensor:
+        """Of the photo with this SHA-256."""
+
+
+class _Training(Dataset[tuple[Tensor, ...]]):
+    """Photos, or what frozen stages made of them, with a teacher's answer where there is one."""
+
+    def __init__(self, views: Views, stages: Kept | None, teacher: Kept | None) -> None:
+        self.views = views
+        self.stages = stages
+        self.teacher = teacher
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, ...]:
+        epoch, index = key
+        view = self.views.view(epoch)
+        photos = self.views.photos
+        if self.stages:
+            image = self.stages(photos.digests[index], view)
+        else:
+            image = self.views.tensor(index, view)
+        label = torch.tensor(photos.labels[index])
+        if self.teacher:
+            return image, label, self.teacher(photos.digests[index], view)
+        return image, label
 
 
 class _Evaluation(Dataset[tuple[Tensor, int]]):
-    def __init__(self, photos: LabelledPhotos, spec: PreprocessSpec) -> None:
+    def __init__(self, photos: LabelledPhotos, spec: PreprocessSpec, stages: Kept | None) -> None:
         self.photos = photos
         self.spec = spec
+        self.stages = stages
 
     def __len__(self) -> int:
         return len(self.photos.files)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        if self.stages:
+            return self.stages(self.photos.digests[index], 0), self.photos.labels[index]
         image = decode(self.photos.files[index], min_side=self.spec.min_side)
         return torch.from_numpy(apply(image, self.spec)), self.photos.labels[index]
 
@@ -111,51 +165,54 @@ def mixed_seed(*numbers: int) -> int:
 
 
 def training_loader(
-    photos: LabelledPhotos,
-    transform: Callable[[Image.Image], Tensor],
+    views: Views,
     *,
     batch: int,
-    size: int,
-    seed: int,
     workers: int,
     shares: Sequence[float] | None = None,
     first_epoch: int = 0,
-) -> DataLoader[tuple[Tensor, Tensor]]:
-    """Shuffled batches: images (N, 3, size, size) and class numbers (N,).
+    stages: Kept | None = None,
+    teacher: Kept | None = None,
+) -> DataLoader[tuple[Tensor, ...]]:
+    """Shuffled batches: images (N, 3, size, size), class numbers (N,), and a teacher's answers.
 
     The last, smaller batch is left out, unless it is the only one: BatchNorm learns nothing from
     one photo. A resumed run names the epoch that it begins with.
 
     Args:
-        photos: to draw from.
-        transform: photo to a tensor (3, size, size), with random changes.
+        views: of the photos to draw from.
         batch: photos in a batch.
-        size: side of the tensors, pixels.
-        seed: of order and changes.
         workers: processes that prepare photos.
         shares: for each photo, above 0 and at most 1: which part of the photos with the same
             share an epoch draws. ``None`` draws every photo.
         first_epoch: number of the first epoch.
+        stages: reads what frozen stages made of a view; it takes the image's place.
+        teacher: reads a teacher's answer to a view: (N, C + D) in a batch.
     """
-    sampler = _Shuffled(shares or [1.0] * len(photos.files), seed, first_epoch)
+    sampler = _Shuffled(shares or [1.0] * len(views.photos.files), views.seed, first_epoch)
     return DataLoader(
-        _Training(photos, transform, seed, size),  # type: ignore[arg-type]  # keys are pairs
+        _Training(views, stages, teacher),
         batch_size=batch,
         sampler=sampler,
         num_workers=workers,
         persistent_workers=workers > 0,
         drop_last=len(sampler) >= batch,
         # Its own generator: starting workers draws a number, and dropout's must not depend on it.
-        generator=torch.Generator().manual_seed(seed),
+        generator=torch.Generator().manual_seed(views.seed),
     )
 
 
 def evaluation_loader(
-    photos: LabelledPhotos, spec: PreprocessSpec, *, batch: int, workers: int
+    photos: LabelledPhotos,
+    spec: PreprocessSpec,
+    *,
+    batch: int,
+    workers: int,
+    stages: Kept | None = None,
 ) -> DataLoader[tuple[Tensor, Tensor]]:
-    """Batches in order, as the runtime would prepare them."""
+    """Batches in order, as the runtime would prepare them, or what frozen stages made of them."""
     return DataLoader(
-        _Evaluation(photos, spec),  # type: ignore[arg-type]  # collated
+        _Evaluation(photos, spec, stages),  # type: ignore[arg-type]  # collated
         batch_size=batch,
         num_workers=workers,
         persistent_workers=workers > 0,

@@ -16,16 +16,15 @@ from binsight.calibration import softmax
 from binsight.data.catalog import Catalog
 from binsight.data.dataset import LabelledPhotos, evaluation_loader
 from binsight.data.split import Split
-from binsight.errors import ImageError, RunError, SplitError
-from binsight.model.network import Network, build
-from binsight.model.weights import read_state
+from binsight.errors import ImageError, SplitError
+from binsight.model.network import Network
 from binsight.runtime import Classifier
+from binsight.training.checkpoints import best_network
 from binsight.training.run import Run
 
 from .scored import Scored
 
 __all__ = [
-    "best_network",
     "choose_part",
     "labelled_part",
     "outputs_of",
@@ -70,19 +69,6 @@ def labelled_part(
         )
     labels = [number[label_of[path]] for path in paths]
     return paths, LabelledPhotos([catalog.root / path for path in paths], labels)
-
-
-def best_network(run: Run) -> Network:
-    """The network of a run's best epoch, in eval mode, on the CPU.
-
-    Raises:
-        RunError: no epoch was finished.
-    """
-    if not run.best.is_file():
-        raise RunError(f"{run.folder}: no epoch was finished; train it further with --resume")
-    network = build(run.recipe.architecture, classes=len(run.facts.classes))
-    network.load_state_dict(read_state(run.best))
-    return network.eval()
 
 
 def outputs_of(

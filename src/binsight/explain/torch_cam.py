@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from binsight.errors import MissingExtraError, UsageError
-from binsight.evaluation.scoring import best_network
 from binsight.model.network import Network, Outputs
 from binsight.preprocess import PreprocessSpec
+from binsight.training.checkpoints import best_network
 from binsight.training.run import open_run
 
 from .cam import class_activation_map, principal_map, scaled

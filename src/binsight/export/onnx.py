@@ -27,11 +27,12 @@ from binsight.data.catalog import Catalog
 from binsight.data.dataset import LabelledPhotos
 from binsight.errors import SplitError
 from binsight.evaluation.scored import Scored
-from binsight.evaluation.scoring import best_network, labelled_part, outputs_of
+from binsight.evaluation.scoring import labelled_part, outputs_of
 from binsight.model.network import Network
 from binsight.runtime.parity import write_if_alike
 from binsight.teaching.graph import remember
 from binsight.teaching.memory import Memory, spread
+from binsight.training.checkpoints import best_network
 from binsight.training.run import Run
 
 __all__ = ["export_bundle"]

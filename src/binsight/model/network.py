@@ -37,14 +37,14 @@ class Network(nn.Module):
     """A backbone and a linear head.
 
     Args:
-        features: (N, 3, H, W) to (N, K, h, w).
+        features: (N, 3, H, W) to (N, K, h, w), stage after stage.
         neck: pooling and whatever stands before the head: (N, K, h, w) to (N, D).
         classes: number of classes of the new head.
         dropout: probability, on the embedding, in training only.
     """
 
     def __init__(
-        self, features: nn.Module, neck: nn.Module, *, classes: int, dropout: float
+        self, features: nn.Sequential, neck: nn.Module, *, classes: int, dropout: float
     ) -> None:
         super().__init__()
         self.features = features
@@ -52,9 +52,14 @@ class Network(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(_embedding_size(features, neck), classes)
 
-    def forward(self, images_nchw: Tensor) -> Outputs:
-        """Normalised images (N, 3, H, W) to `Outputs`."""
-        feature_map = self.features(images_nchw)
+    def forward(self, images_nchw: Tensor, first_stage: int = 0) -> Outputs:
+        """Normalised images (N, 3, H, W) to `Outputs`.
+
+        Args:
+            images_nchw: images, or what the stages before ``first_stage`` made of them.
+            first_stage: of the backbone, to begin with.
+        """
+        feature_map = self.features[first_stage:](images_nchw)
         embedding = self.neck(feature_map)
         return Outputs(self.head(self.dropout(embedding)), embedding, feature_map)
 
@@ -62,16 +67,27 @@ class Network(nn.Module):
         """All parameters but the head's."""
         return [*self.features.parameters(), *self.neck.parameters()]
 
-    def freeze_backbone(self, frozen: bool) -> None:
+    def stages(self) -> list[list[nn.Parameter]]:
+        """The backbone's parameters, stage by stage; the neck's belong to the last."""
+        found = [list(stage.parameters()) for stage in self.features]
+        found[-1] += self.neck.parameters()
+        return [parameters for parameters in found if parameters]
+
+    def freeze_backbone(self, frozen: bool, *, stages: int = 0) -> None:
         """Stop or resume learning in all but the head.
 
-        A frozen backbone keeps its BatchNorm statistics: it is put in eval mode, and back in
-        train mode when it thaws.
+        What is frozen keeps its BatchNorm statistics: it is put in eval mode, and back in train
+        mode when it thaws.
+
+        Args:
+            frozen: the whole backbone.
+            stages: so many of the first stages are frozen in any case.
         """
         for parameter in self.backbone_parameters():
             parameter.requires_grad_(not frozen)
         self.features.train(not frozen)
         self.neck.train(not frozen)
+        self.features[:stages].requires_grad_(False).eval()
 
     def freeze_statistics(self) -> None:
         """Keep the running means and variances of every BatchNorm, and normalise by them.
@@ -119,13 +135,13 @@ def architectures() -> tuple[str, ...]:
     return tuple(name for name in names if name.startswith(tuple(_FAMILIES)))
 
 
-def take_apart(name: str, model: nn.Module) -> tuple[nn.Module, nn.Module]:
+def take_apart(name: str, model: nn.Module) -> tuple[nn.Sequential, nn.Module]:
     """Features and neck of a torchvision model, sharing its parameters."""
     family = next(prefix for prefix in _FAMILIES if name.startswith(prefix))
     return _FAMILIES[family](model)
 
 
-def _with_classifier(model: Any) -> tuple[nn.Module, nn.Module]:
+def _with_classifier(model: Any) -> tuple[nn.Sequential, nn.Module]:
     """EfficientNet, MobileNet, ConvNeXt: ``features``, pooling, ``classifier``."""
     before_head = [layer for layer in model.classifier[:-1] if not isinstance(layer, nn.Dropout)]
     pool = getattr(model, "avgpool", nn.AdaptiveAvgPool2d(1))
@@ -133,18 +149,18 @@ def _with_classifier(model: Any) -> tuple[nn.Module, nn.Module]:
     return model.features, nn.Sequential(pool, *flatten, *before_head)
 
 
-def _resnet(model: Any) -> tuple[nn.Module, nn.Module]:
+def _resnet(model: Any) -> tuple[nn.Sequential, nn.Module]:
     stem = (model.conv1, model.bn1, model.relu, model.maxpool)
     features = nn.Sequential(*stem, model.layer1, model.layer2, model.layer3, model.layer4)
     return features, nn.Sequential(model.avgpool, nn.Flatten(1))
 
 
-def _regnet(model: Any) -> tuple[nn.Module, nn.Module]:
+def _regnet(model: Any) -> tuple[nn.Sequential, nn.Module]:
     features = nn.Sequential(model.stem, model.trunk_output)
     return features, nn.Sequential(model.avgpool, nn.Flatten(1))
 
 
-_FAMILIES: dict[str, Callable[[Any], tuple[nn.Module, nn.Module]]] = {
+_FAMILIES: dict[str, Callable[[Any], tuple[nn.Sequential, nn.Module]]] = {
     "convnext_": _with_classifier,
     "efficientnet_": _with_classifier,
     "mobilenet_v": _with_classifier,

@@ -63,11 +63,12 @@ class _Jpeg(v2.Transform):  # type: ignore[misc]  # torchvision has no types
             return image.convert("RGB")
 
 
-def batch_mixer(how: Augmentation, classes: int) -> v2.Transform | None:
+def batch_mixer(how: Augmentation, classes: int | None) -> v2.Transform | None:
     """MixUp or CutMix of a whole batch with probability ``mix``; ``None`` if that is 0.
 
     It takes images (N, 3, H, W) and class numbers (N,), and gives mixed images and class
-    probabilities (N, classes), or both unchanged.
+    probabilities (N, classes), or both unchanged. Without a number of classes it takes and gives
+    rows of numbers that may be mixed, (N, ...), instead.
     """
     if not how.mix:
         return None

@@ -17,14 +17,15 @@ from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 from torchmetrics.classification import MulticlassAccuracy
 
 from binsight.data.dataset import mixed_seed
-from binsight.model.network import Network
+from binsight.model.network import Network, Outputs
 
 from .augmentation import batch_mixer
+from .distillation import Distilling
 from .recipe import Recipe
 
 __all__ = ["Classification", "class_weights"]
 
-Batch = tuple[Tensor, Tensor]
+Batch = tuple[Tensor, ...]
 
 
 def class_weights(counts: Sequence[float], kind: str) -> Tensor:
@@ -48,13 +49,30 @@ class Classification(pl.LightningModule):
         network: with as many outputs as there are classes.
         recipe: how to train it.
         counts: training photos of each class, for the weights of the loss.
+        first_stage: of the backbone, that batches are for: 0 for images, or else what the stages
+            before it made of them.
+        teacher_width: length D of a teacher's embeddings; 0 without a teacher.
     """
 
-    def __init__(self, network: Network, recipe: Recipe, counts: Sequence[float]) -> None:
+    def __init__(
+        self,
+        network: Network,
+        recipe: Recipe,
+        counts: Sequence[float],
+        *,
+        first_stage: int = 0,
+        teacher_width: int = 0,
+    ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
         self.recipe = recipe
-        self.mix = batch_mixer(recipe.augmentation, len(counts))
+        self.first_stage = first_stage
+        self.distilling = (
+            Distilling(recipe.distillation, len(counts), network.head.in_features, teacher_width)
+            if teacher_width
+            else None
+        )
+        self.mix = batch_mixer(recipe.augmentation, None if teacher_width else len(counts))
         self.loss = nn.CrossEntropyLoss(
             class_weights(counts, recipe.class_weights), label_smoothing=recipe.label_smoothing
         )
@@ -69,14 +87,15 @@ class Classification(pl.LightningModule):
         """Whether only the head learns in this epoch."""
         return self.current_epoch < self.recipe.warmup_epochs
 
-    def forward(self, images_nchw: Tensor) -> Tensor:
-        """Normalised images (N, 3, H, W) to logits (N, classes)."""
-        logits: Tensor = self.network(images_nchw.to(memory_format=torch.channels_last)).logits_nc
-        return logits
+    def forward(self, images_nchw: Tensor) -> Outputs:
+        """Normalised images (N, 3, H, W), or what frozen stages made of them, to `Outputs`."""
+        images_nchw = images_nchw.to(memory_format=torch.channels_last)
+        outputs: Outputs = self.network(images_nchw, self.first_stage)
+        return outputs
 
     def on_train_epoch_start(self) -> None:
         """Freeze or thaw the backbone."""
-        self.network.freeze_backbone(self.warming_up)
+        self.network.freeze_backbone(self.warming_up, stages=self.recipe.frozen_stages)
         if self.recipe.frozen_batchnorm:
             self.network.freeze_statistics()
         if self.recipe.schedule == "plateau" and self.current_epoch <= self.recipe.warmup_epochs:
@@ -85,8 +104,22 @@ class Classification(pl.LightningModule):
     def _set_rates(self) -> None:
         recipe = self.recipe
         head = recipe.warmup_learning_rate if self.warming_up else recipe.head_learning_rate
-        backbone, head_group = self._optimizer().param_groups
-        backbone["lr"], head_group["lr"] = recipe.learning_rate, head
+        *backbone, head_group = self._optimizer().param_groups
+        head_group["lr"] = head
+        for group, rate in zip(backbone, self._backbone_rates(), strict=True):
+            group["lr"] = rate
+
+    def _backbone(self) -> list[list[nn.Parameter]]:
+        """Parameters by learning rate: one group, unless stages learn at rates of their own."""
+        if self.recipe.layer_decay == 1:
+            return [self.network.backbone_parameters()]
+        return self.network.stages()
+
+    def _backbone_rates(self) -> list[float]:
+        """Of each group, the last of which learns fastest."""
+        groups = len(self._backbone())
+        rate, decay = self.recipe.learning_rate, self.recipe.layer_decay
+        return [rate * decay ** (groups - 1 - group) for group in range(groups)]
 
     def _optimizer(self) -> Optimizer:
         optimizer = self.optimizers(use_pl_optimizer=False)
@@ -98,18 +131,25 @@ class Classification(pl.LightningModule):
         torch.manual_seed(mixed_seed(self.recipe.seed, self.current_epoch, batch_idx))
 
     def training_step(self, batch: Batch) -> Tensor:
-        """Loss of one batch: images (N, 3, H, W) and class numbers (N,)."""
-        images, labels = batch
+        """Loss of one batch: images (N, 3, H, W), class numbers (N,), a teacher's answers."""
+        images, labels, *taught = batch
+        if self.distilling:
+            labels = self.distilling.join(labels, taught[0])
         if self.mix is not None:
             images, labels = self.mix(images, labels)
-        loss: Tensor = self.loss(self(images), labels)
+        outputs = self(images)
+        loss: Tensor = (
+            self.distilling(outputs, labels, self.loss)
+            if self.distilling
+            else self.loss(outputs.logits_nc, labels)
+        )
         self.log("train_loss", loss, on_epoch=True, on_step=False, prog_bar=True)
         return loss
 
     def validation_step(self, batch: Batch) -> None:
         """Count right answers; the loss is without weights and smoothing."""
         images, labels = batch
-        logits = self(images).float()
+        logits = self(images).logits_nc.float()
         self.val_accuracy(logits, labels)
         self.val_balanced_accuracy(logits, labels)
         self.log("val_loss", self.plain_loss(logits, labels), prog_bar=True)
@@ -125,16 +165,20 @@ class Classification(pl.LightningModule):
             self.plateau.step(float(self.val_accuracy.compute()))
 
     def configure_optimizers(self) -> Any:
-        """AdamW on two groups: backbone, head."""
-        groups = [
-            {"params": self.network.backbone_parameters(), "lr": self.recipe.learning_rate},
-            {"params": self.network.head.parameters(), "lr": self.recipe.head_learning_rate},
+        """AdamW on one or more groups of the backbone, and one for the head."""
+        groups: list[dict[str, Any]] = [
+            {"params": parameters, "lr": rate}
+            for parameters, rate in zip(self._backbone(), self._backbone_rates(), strict=True)
         ]
+        heads = [*self.network.head.parameters()]
+        heads += self.distilling.parameters() if self.distilling else []
+        groups.append({"params": heads, "lr": self.recipe.head_learning_rate})
         optimizer = AdamW(groups, weight_decay=self.recipe.weight_decay)
         if self.recipe.schedule == "plateau":
             self.plateau = self._plateau(optimizer)
             return optimizer
-        schedule = LambdaLR(optimizer, [self._cosine(head=False), self._cosine(head=True)])
+        backbone = [self._cosine(head=False)] * (len(groups) - 1)
+        schedule = LambdaLR(optimizer, [*backbone, self._cosine(head=True)])
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from binsight.errors import RecipeError
 from binsight.preprocess import PreprocessSpec
 
-__all__ = ["Augmentation", "Recipe", "built_in_recipes", "load_recipe", "to_toml"]
+__all__ = ["Augmentation", "Distillation", "Recipe", "built_in_recipes", "load_recipe", "to_toml"]
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -67,6 +67,26 @@ class Augmentation(BaseModel):
     mixup_alpha: Positive = 0.3
 
 
+class Distillation(BaseModel):
+    """How a student learns from a teacher that is shown the same random crops.
+
+    "Knowledge distillation: a good teacher is patient and consistent", Beyer et al. 2022, after
+    Hinton et al. 2015.
+
+    Args:
+        weight: of the teacher's probabilities in the loss; the labels have the rest.
+        temperature: that both sides' logits are divided by.
+        embedding: weight of the squared distance between the teacher's embedding, of norm 1, and
+            a linear map of the student's; 0 for none.
+    """
+
+    model_config = Strict
+
+    weight: Probability = 0.8
+    temperature: Positive = 2.0
+    embedding: NonNegative = 0.0
+
+
 class Recipe(BaseModel):
     """How to train.
 
@@ -93,7 +113,15 @@ class Recipe(BaseModel):
         label_smoothing: share of a label that is spread over all classes.
         dropout: before the head.
         frozen_batchnorm: keep BatchNorm's statistics as they were in the first weights.
+        frozen_stages: so many of the first stages of the backbone keep their first weights.
+        views: the random changes to a photo come from so many fixed draws, epoch after epoch; what
+            frozen stages or a teacher make of these can be kept. 0 draws anew in each epoch.
+        layer_decay: each stage of the backbone learns at this share of the rate of the one above
+            it (Howard and Ruder 2018; Clark et al. 2020).
+        interpolation: share of the fine-tuned weights in the result; the rest is the network after
+            the warm-up, which still has its first backbone (WiSE-FT, Wortsman et al. 2022).
         ema_decay: of the exponential moving average of the weights, a step; 0 for none.
+        distillation: how a student learns from a teacher; without one, it has no say.
         precision: Lightning's name, or ``auto``: ``16-mixed`` on CUDA, ``32-true`` elsewhere.
         augmentation: random changes to training photos.
     """
@@ -120,9 +148,14 @@ class Recipe(BaseModel):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     frozen_batchnorm: bool = False
+    frozen_stages: Annotated[int, Field(ge=0)] = 0
+    views: Annotated[int, Field(ge=0, le=1000)] = 0
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    interpolation: Annotated[float, Field(gt=0, le=1)] = 1.0
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = "auto"
     augmentation: Augmentation = Augmentation()
+    distillation: Distillation = Distillation()
 
     @model_validator(mode="after")
     def _sizes_agree(self) -> Recipe:
@@ -130,6 +163,8 @@ class Recipe(BaseModel):
             raise ValueError("eval_resize_to must not be smaller than eval_size")
         if self.warmup_epochs >= self.epochs:
             raise ValueError("warmup_epochs must be fewer than epochs")
+        if self.interpolation < 1 and not self.warmup_epochs:
+            raise ValueError("interpolation needs a network to go back to: warmup_epochs above 0")
         return self
 
     @property
@@ -217,10 +252,11 @@ def _value(text: str) -> Any:
 def to_toml(recipe: Recipe) -> str:
     """The whole recipe as TOML, every default written out."""
     values = recipe.model_dump()
-    augmentation = values.pop("augmentation")
-    lines = [f"{name} = {_literal(value)}" for name, value in values.items()]
-    inner = [f"{name} = {_literal(value)}" for name, value in augmentation.items()]
-    return "\n".join([*lines, "", "[augmentation]", *inner, ""])
+    tables = {name: value for name, value in values.items() if isinstance(value, dict)}
+    lines = [f"{k} = {_literal(value)}" for k, value in values.items() if k not in tables]
+    for name, table in tables.items():
+        lines += ["", f"[{name}]", *(f"{k} = {_literal(value)}" for k, value in table.items())]
+    return "\n".join([*lines, ""])
 
 
 def _literal(value: object) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from binsight.files import replacing, write_text
 
@@ -18,7 +19,7 @@ from .curves import draw_curves
 from .module import Classification
 from .run import Run
 
-__all__ = ["BestWeights", "Record"]
+__all__ = ["BestWeights", "ProbeWeights", "Record"]
 
 log = logging.getLogger(__name__)
 
@@ -26,15 +27,42 @@ METRICS = ("train_loss", "val_loss", "val_accuracy", "val_balanced_accuracy")
 COLUMNS = ("epoch", *METRICS, "learning_rate")
 
 
+class ProbeWeights(Callback):
+    """Keeps the network as it is when the warm-up ends: the first backbone under a trained head."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save before the first epoch in which the backbone learns."""
+        assert isinstance(pl_module, Classification)
+        if trainer.current_epoch == pl_module.recipe.warmup_epochs:
+            _save(self.file, _state(pl_module), trainer.current_epoch)
+
+
+def _state(module: Classification) -> dict[str, Tensor]:
+    return {k: v.cpu().contiguous() for k, v in module.network.state_dict().items()}
+
+
+def _save(file: Path, state: dict[str, Tensor], epoch: int) -> None:
+    with replacing(file) as temporary:
+        save_file(state, temporary, {"epoch": str(epoch)})
+
+
 class BestWeights(Callback):
     """Keeps the network of the epoch with the best validation accuracy; the first of equals.
+
+    What it keeps lies between the network after the warm-up and that of the epoch (WiSE-FT,
+    "Robust fine-tuning of zero-shot models", Wortsman et al. 2022); the accuracy is the epoch's.
 
     It has to stand before a callback that averages weights: while that one has the averaged
     weights swapped in, this one saves what was validated.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, probe: Path, interpolation: float) -> None:
         self.file = file
+        self.probe = probe
+        self.interpolation = interpolation
         self.best = -1.0
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -44,9 +72,16 @@ class BestWeights(Callback):
         if accuracy <= self.best:
             return
         self.best = accuracy
-        state = {k: v.cpu().contiguous() for k, v in pl_module.network.state_dict().items()}
-        with replacing(self.file) as temporary:
-            save_file(state, temporary, {"epoch": str(trainer.current_epoch)})
+        state = _state(pl_module)
+        if self.interpolation < 1 and not pl_module.warming_up:
+            first = load_file(self.probe)
+            state = {name: self._between(first[name], values) for name, values in state.items()}
+        _save(self.file, state, trainer.current_epoch)
+
+    def _between(self, first: Tensor, last: Tensor) -> Tensor:
+        if not last.is_floating_point():  # BatchNorm counts its batches
+            return last
+        return first.lerp(last, self.interpolation)
 
     def state_dict(self) -> dict[str, Any]:
         """What `last.ckpt` keeps of this."""

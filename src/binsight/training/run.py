@@ -8,6 +8,7 @@ run/
   curves.png        loss and accuracy
   log.txt           what was printed
   checkpoints/      best.safetensors (weights alone) and last.ckpt (to go on)
+  kept/             what frozen stages and teachers made of each view; may be deleted
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class Facts:
         weights: ``imagenet``, ``none`` or the file that was given.
         classes: names, in the order of the outputs.
         shares: folder of training photos to the part of them that an epoch draws, anew each time.
+        teachers: folders of runs that this one learns from, as absolute paths.
         catalog_digest: of the photos.
         binsight: version that trained.
         started: date and time, UTC, ISO 8601.
@@ -50,6 +52,7 @@ class Facts:
     binsight: str
     started: str
     shares: Mapping[str, float] = field(default_factory=dict)
+    teachers: tuple[str, ...] = ()
 
     def share_of(self, path: str) -> float:
         """The share of a photo's innermost folder that has one; 1 if none has."""
@@ -75,6 +78,11 @@ class Run:
     def last(self) -> Path:
         """Everything that is needed to go on after the last whole epoch."""
         return self.folder / "checkpoints" / "last.ckpt"
+
+    @property
+    def probe(self) -> Path:
+        """Weights when the warm-up ended, where the result is to lie between them and the last."""
+        return self.folder / "checkpoints" / "probe.safetensors"
 
     def photos(self, sources: tuple[Path, ...] = ()) -> Catalog:
         """The photos of the run, checked against its split.
@@ -118,6 +126,7 @@ def create_run(
     sources: tuple[Path, ...],
     weights: str,
     shares: Mapping[str, float] | None = None,
+    teachers: tuple[Path, ...] = (),
 ) -> Run:
     """Make a new run folder.
 
@@ -137,6 +146,7 @@ def create_run(
         binsight=__version__,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         shares=dict(shares or {}),
+        teachers=tuple(str(teacher.absolute()) for teacher in teachers),
     )
     (folder / "checkpoints").mkdir(parents=True)
     write_text(folder / "recipe.toml", to_toml(recipe))
@@ -164,7 +174,7 @@ def open_run(folder: Path) -> Run:
     try:
         values = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         recipe = tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8"))
-        tuples = {name: tuple(values[name]) for name in ("sources", "classes")}
+        tuples = {name: tuple(values.get(name, ())) for name in ("sources", "classes", "teachers")}
         facts = Facts(**(values | tuples))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise RunError(f"{folder}: not the folder of a run ({error})") from error

@@ -11,16 +11,18 @@ import torch
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
 
 from binsight.data.catalog import Catalog
-from binsight.data.dataset import LabelledPhotos, evaluation_loader, training_loader
+from binsight.data.dataset import LabelledPhotos, Views, evaluation_loader, training_loader
 from binsight.data.split import Split
 from binsight.errors import MissingExtraError, RunError, SplitError
 from binsight.model.network import Network
 from binsight.model.weights import build_with_weights
 
 from .augmentation import augmenter
+from .keeping import Keeping
+from .kept import Report
 from .module import Classification
 from .recipe import Recipe
-from .record import BestWeights, Record
+from .record import BestWeights, ProbeWeights, Record
 from .run import Run
 
 __all__ = ["labelled", "resolved_precision", "train"]
@@ -37,6 +39,8 @@ def train(
     progress: bool = True,
     tensorboard: bool = False,
     accelerator: str = "auto",
+    cache: Path | None = None,
+    report: Report | None = None,
 ) -> float:
     """Train, or go on after the last whole epoch, and return the best validation accuracy.
 
@@ -48,6 +52,9 @@ def train(
         progress: show a bar.
         tensorboard: also write TensorBoard logs.
         accelerator: Lightning's name: ``auto``, ``cpu``, ``gpu``.
+        cache: folder for what frozen stages and teachers make of each view, to share between runs;
+            ``None`` keeps it in the run.
+        report: called with (done, total) photos while that is made.
 
     Raises:
         TrainingError: nothing to resume, weights missing.
@@ -58,12 +65,45 @@ def train(
         raise RunError(f"{run.folder}: no whole epoch was finished; train anew with another --out")
     record = Record(run)
     trainer = _trainer(run, record, progress, tensorboard, accelerator)
-    module = Classification(_network(run, resume), run.recipe, _counts(run, catalog))
+    network = _network(run, resume)
+    keeping = Keeping(
+        run,
+        network,
+        cache or run.folder / "kept",
+        workers=workers,
+        precision=resolved_precision(run.recipe, accelerator),
+    )
+    views, shown = _views(run, catalog), _photos(run, catalog, "val")
+    stages = keeping.stages(views, shown, report)
+    taught = keeping.teachers(views, report)
+    module = Classification(
+        network,
+        run.recipe,
+        _counts(run, catalog),
+        first_stage=run.recipe.frozen_stages if stages else 0,
+        teacher_width=taught.width if taught else 0,
+    )
+    training = training_loader(
+        views,
+        batch=run.recipe.batch,
+        workers=workers,
+        shares=_shares(run),
+        first_epoch=_next_epoch(run) if resume else 0,
+        stages=stages.training if stages else None,
+        teacher=taught.answers if taught else None,
+    )
+    validation = evaluation_loader(
+        shown,
+        run.recipe.preprocess,
+        batch=2 * run.recipe.batch,
+        workers=workers,
+        stages=stages.evaluation if stages else None,
+    )
     try:
         trainer.fit(
             module,
-            _training_photos(run, catalog, workers, _next_epoch(run) if resume else 0),
-            _validation_photos(run, catalog, workers),
+            training,
+            validation,
             ckpt_path=run.last if resume else None,
             weights_only=True,
         )
@@ -86,8 +126,11 @@ def labelled(catalog: Catalog, split: Split, part: str, classes: tuple[str, ...]
     if strange:
         raise SplitError(f"part {part!r} has photos of {strange[0]!r}, which the model lacks")
     number = {name: index for index, name in enumerate(classes)}
+    digest_of = {photo.path: photo.sha256 for photo in catalog.photos}
     return LabelledPhotos(
-        [catalog.root / path for path in paths], [number[split.label_of[path]] for path in paths]
+        [catalog.root / path for path in paths],
+        [number[split.label_of[path]] for path in paths],
+        [digest_of[path] for path in paths],
     )
 
 
@@ -117,7 +160,7 @@ def _shares(run: Run) -> list[float]:
 
 def _counts(run: Run, catalog: Catalog) -> list[float]:
     """Photos of each class that an epoch draws."""
-    labels = labelled(catalog, run.split, "train", run.facts.classes).labels
+    labels = _photos(run, catalog, "train").labels
     counts = [0.0] * len(run.facts.classes)
     for label, share in zip(labels, _shares(run), strict=True):
         counts[label] += share
@@ -133,23 +176,18 @@ def _next_epoch(run: Run) -> int:
     return int(saved["epoch"]) + 1
 
 
-def _training_photos(run: Run, catalog: Catalog, workers: int, first_epoch: int) -> Any:
-    return training_loader(
-        labelled(catalog, run.split, "train", run.facts.classes),
-        augmenter(run.recipe.augmentation, run.recipe.size),
-        batch=run.recipe.batch,
-        size=run.recipe.size,
-        seed=run.recipe.seed,
-        workers=workers,
-        shares=_shares(run),
-        first_epoch=first_epoch,
-    )
+def _photos(run: Run, catalog: Catalog, part: str) -> LabelledPhotos:
+    return labelled(catalog, run.split, part, run.facts.classes)
 
 
-def _validation_photos(run: Run, catalog: Catalog, workers: int) -> Any:
-    photos = labelled(catalog, run.split, "val", run.facts.classes)
-    return evaluation_loader(
-        photos, run.recipe.preprocess, batch=2 * run.recipe.batch, workers=workers
+def _views(run: Run, catalog: Catalog) -> Views:
+    recipe = run.recipe
+    return Views(
+        _photos(run, catalog, "train"),
+        augmenter(recipe.augmentation, recipe.size),
+        size=recipe.size,
+        seed=recipe.seed,
+        count=recipe.views,
     )
 
 
@@ -185,8 +223,10 @@ def _callbacks(run: Run, record: Record) -> list[Callback]:
         enable_version_counter=False,
         save_on_train_epoch_end=True,
     )
+    probe = [ProbeWeights(run.probe)] if run.recipe.interpolation < 1 else []
+    best = BestWeights(run.best, run.probe, run.recipe.interpolation)
     # Lightning runs checkpoints last, so that one is never ahead of the records.
-    return [BestWeights(run.best), *ema, record, last]
+    return [*probe, best, *ema, record, last]
 
 
 def _tensorboard(folder: Path) -> Any:

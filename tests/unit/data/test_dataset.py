@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 
 from binsight.data.dataset import (  # noqa: E402
     LabelledPhotos,
+    Views,
     evaluation_loader,
     mixed_seed,
     training_loader,
@@ -54,14 +55,12 @@ def batches(
     shares: list[float] | None = None,
     first_epoch: int = 0,
     transform: Callable[[Image.Image], torch.Tensor] | None = None,
+    views: int = 0,
 ) -> Batches:
     """Everything that some epochs give, with the epoch set as Lightning does."""
     loader = training_loader(
-        photos,
-        transform or NoisyCopy(),
+        Views(photos, transform or NoisyCopy(), size=8, seed=seed, count=views),
         batch=batch,
-        size=8,
-        seed=seed,
         workers=workers,
         shares=shares,
         first_epoch=first_epoch,

@@ -13,7 +13,7 @@ from sklearn.utils.class_weight import compute_class_weight  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.utils.data import DataLoader, TensorDataset  # noqa: E402
 
-from binsight.model.network import Network  # noqa: E402
+from binsight.model.network import Network, Outputs  # noqa: E402
 from binsight.training.module import Classification, class_weights  # noqa: E402
 from binsight.training.recipe import Recipe  # noqa: E402
 
@@ -127,8 +127,9 @@ def test_plateau_rates() -> None:
 
 
 def test_the_rate_falls_when_accuracy_stands_still(monkeypatch) -> None:
-    def standing(self: Classification, images: torch.Tensor) -> torch.Tensor:
-        return self.network(images).logits_nc * 0  # every answer is class 0
+    def standing(self: Classification, images: torch.Tensor) -> Outputs:
+        outputs = self.network(images)
+        return outputs._replace(logits_nc=outputs.logits_nc * 0)  # every answer is class 0
 
     monkeypatch.setattr(Classification, "forward", standing)
     recipe = Recipe(

@@ -13,6 +13,7 @@ import typer
 from binsight.errors import UsageError
 
 from .extras import needs_extra
+from .progress import reporting
 
 if TYPE_CHECKING:
     from binsight.training.recipe import Recipe
@@ -61,6 +62,14 @@ def train(
     workers: Annotated[int, typer.Option(help="Processes that prepare photos.", min=0)] = 2,
     accelerator: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
     tensorboard: Annotated[bool, typer.Option(help="Also write TensorBoard logs.")] = False,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Share between runs what frozen stages and teachers make of views."),
+    ] = None,
+    teachers: Annotated[
+        list[Path] | None,
+        typer.Option("--teacher", help="A run to learn from, as well as from labels."),
+    ] = None,
 ) -> None:
     """Fine-tune a network on photos."""
     changes = [*([f"architecture={arch}"] if arch else []), *(changes or [])]
@@ -73,19 +82,32 @@ def train(
         if resume and (out / "run.json").exists():
             run = _resumed(out, recipe, changes)
         else:
-            run = _new(out, tuple(photos or ()), split, fold, recipe, weights, changes, drawn)
+            run = _new(
+                out,
+                tuple(photos or ()),
+                split,
+                fold,
+                recipe,
+                weights,
+                changes,
+                drawn,
+                tuple(teachers or ()),
+            )
         _log_to(out / "log.txt")
         try:
-            best = training.train(
-                run,
-                run.photos(tuple(photos or ())),
-                resume=run.last.is_file(),
-                workers=workers,
-                # Lightning's bar writes to stdout, which a pipe or file should not get.
-                progress=sys.stderr.isatty() and sys.stdout.isatty(),
-                tensorboard=tensorboard,
-                accelerator=accelerator,
-            )
+            with reporting("preparing views") as report:
+                best = training.train(
+                    run,
+                    run.photos(tuple(photos or ())),
+                    resume=run.last.is_file(),
+                    workers=workers,
+                    # Lightning's bar writes to stdout, which a pipe or file should not get.
+                    progress=sys.stderr.isatty() and sys.stdout.isatty(),
+                    tensorboard=tensorboard,
+                    accelerator=accelerator,
+                    cache=cache,
+                    report=report,
+                )
         except KeyboardInterrupt:
             typer.echo(f"interrupted; go on with: binsight train --out {out} --resume", err=True)
             raise typer.Exit(130) from None
@@ -110,6 +132,7 @@ def _new(
     weights: str,
     changes: list[str],
     shares: dict[str, float],
+    teachers: tuple[Path, ...],
 ) -> Run:
     from binsight.data.split import read_split
     from binsight.training.recipe import load_recipe
@@ -135,6 +158,7 @@ def _new(
         sources=photos,
         weights=_where(weights),
         shares=shares,
+        teachers=teachers,
     )
 
 
