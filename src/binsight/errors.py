@@ -16,7 +16,8 @@
     │   ├── CatalogError             no photos, no classes, a broken catalog.csv
     │   ├── SplitError               a split that does not fit its catalog
     │   ├── DownloadError            a transfer that failed or did not match its checksum
-    │   └── CorrectionError          a correction that cannot be kept
+    │   ├── CorrectionError          a correction that cannot be kept
+    │   └── MappingError             class names of another data set that mean nothing here
     ├── TeachingError            photos that a model cannot learn from
     │   └── WorseModelError          a lesson that would make it worse
     └── TrainingError            a model cannot be trained, evaluated or exported
@@ -42,6 +43,7 @@ __all__ = [
     "DownloadError",
     "ImageError",
     "ImageTooLargeError",
+    "MappingError",
     "MissingExtraError",
     "NotABundleError",
     "ParityError",
@@ -134,6 +136,10 @@ class DownloadError(DataError):
 
 class CorrectionError(DataError):
     """A correction that cannot be kept: a label that names no folder, a folder that is no place."""
+
+
+class MappingError(DataError):
+    """Class names of another data set that are mapped to nothing, or to what is not there."""
 
 
 class TeachingError(BinsightError, ValueError):

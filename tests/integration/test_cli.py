@@ -40,7 +40,10 @@ SURFACE = {
         *("--folds", "--help", "--keep-straddling", "--list", "--no-keep-straddling", "--out"),
         *("--ratios", "--seed", "photos"),
     ],
-    "evaluate": ["--help", "--out", "--part", "--split", "model", "photos"],
+    "evaluate": [
+        *("--corruptions", "--help", "--map", "--on", "--out", "--part", "--sample"),
+        *("--severities", "--split", "model", "photos"),
+    ],
     "explain": [
         *("--check", "--class", "--help", "--json", "--layer", "--method", "--model", "--out"),
         *("--run", "--sample", "photos"),

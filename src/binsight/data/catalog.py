@@ -23,7 +23,16 @@ from binsight.errors import CatalogError, ImageError
 from binsight.files import replacing
 from binsight.images import PHOTO_SUFFIXES, decode, read_file, upright_size
 
-__all__ = ["Catalog", "Photo", "Problem", "read_catalog", "scan", "write_catalog"]
+__all__ = [
+    "Catalog",
+    "Listed",
+    "Photo",
+    "Problem",
+    "list_photos",
+    "read_catalog",
+    "scan",
+    "write_catalog",
+]
 
 Progress = Callable[[int, int], None]
 COLUMNS = ("path", "label", "bytes", "width", "height", "sha256", "group")
@@ -91,7 +100,9 @@ class Catalog:
 
 
 @dataclass(frozen=True)
-class _Listed:
+class Listed:
+    """A photo by its name alone: path relative to a root, with ``/``, and class."""
+
     path: str
     label: str
 
@@ -121,7 +132,7 @@ def scan(
         from .duplicates import require_hashing
 
         require_hashing()
-    root, listed, problems = _list_all(sources)
+    root, listed, problems = list_photos(sources)
     seen: list[_Seen] = []
     for item in _inspect_all(root, listed, duplicates, progress):
         if isinstance(item, Problem):
@@ -142,14 +153,23 @@ def _nothing_found(sources: Sequence[Path], problems: Sequence[Problem]) -> str:
     return f"{named}: no photos; expected one folder per class, such as {named}/glass/1.jpg"
 
 
-def _list_all(sources: Sequence[Path]) -> tuple[Path, list[_Listed], list[Problem]]:
+def list_photos(sources: Sequence[Path]) -> tuple[Path, list[Listed], list[Problem]]:
+    """Name the photos of folders or CSVs, as `scan` does, without opening any.
+
+    Returns:
+        The root that paths are relative to, photos in order of their paths, and files that are
+        in no class folder.
+
+    Raises:
+        CatalogError: a source is missing, or a photo is listed in two classes.
+    """
     if not sources:
         raise CatalogError("no folder given")
     folders = [source.parent if source.suffix == ".csv" else source for source in sources]
     # Path.absolute would keep "..", Path.resolve would follow a link to some other common root.
     folders = [Path(os.path.abspath(folder)) for folder in folders]  # noqa: PTH100
     root = Path(os.path.commonpath(folders))
-    listed: dict[str, _Listed] = {}
+    listed: dict[str, Listed] = {}
     problems: list[Problem] = []
     for source, folder in zip(sources, folders, strict=True):
         prefix = folder.relative_to(root)
@@ -158,22 +178,22 @@ def _list_all(sources: Sequence[Path]) -> tuple[Path, list[_Listed], list[Proble
             path = (prefix / row.path).as_posix()
             if path in listed and listed[path].label != row.label:
                 raise CatalogError(f"{path} is listed as {listed[path].label} and as {row.label}")
-            listed[path] = _Listed(path, row.label)
+            listed[path] = Listed(path, row.label)
         problems += [Problem((prefix / p.path).as_posix(), p.reason) for p in wrong]
     return root, sorted(listed.values(), key=lambda row: row.path), problems
 
 
-def _list_folder(folder: Path) -> tuple[list[_Listed], list[Problem]]:
+def _list_folder(folder: Path) -> tuple[list[Listed], list[Problem]]:
     if not folder.is_dir():
         raise CatalogError(f"{folder}: no such folder")
-    rows: list[_Listed] = []
+    rows: list[Listed] = []
     problems: list[Problem] = []
     for path in _photo_files(folder):
         relative = path.relative_to(folder)
         if len(relative.parts) == 1:
             problems.append(Problem(relative.as_posix(), "not in a class folder"))
         else:
-            rows.append(_Listed(relative.as_posix(), relative.parts[0]))
+            rows.append(Listed(relative.as_posix(), relative.parts[0]))
     return rows, problems
 
 
@@ -196,7 +216,7 @@ def _refuse(error: OSError) -> None:
     raise CatalogError(f"{error.filename}: {error.strerror}") from error
 
 
-def _list_csv(path: Path) -> tuple[list[_Listed], list[Problem]]:
+def _list_csv(path: Path) -> tuple[list[Listed], list[Problem]]:
     rows = []
     for number, row in enumerate(_read_rows(path, required=("path", "label")), start=2):
         name, label = (row["path"] or "").strip(), (row["label"] or "").strip()
@@ -206,7 +226,7 @@ def _list_csv(path: Path) -> tuple[list[_Listed], list[Problem]]:
             raise CatalogError(
                 f"{path}, line {number}: {name} must be relative to the folder of the CSV"
             )
-        rows.append(_Listed(Path(name).as_posix(), label))
+        rows.append(Listed(Path(name).as_posix(), label))
     return rows, []
 
 
@@ -229,7 +249,7 @@ def _read_rows(path: Path, *, required: Iterable[str]) -> list[dict[str, str]]:
 
 
 def _inspect_all(
-    root: Path, listed: Sequence[_Listed], near: bool, progress: Progress | None
+    root: Path, listed: Sequence[Listed], near: bool, progress: Progress | None
 ) -> Iterator[_Seen | Problem]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for done, item in enumerate(
@@ -240,7 +260,7 @@ def _inspect_all(
             yield item
 
 
-def _inspect(root: Path, row: _Listed, near: bool) -> _Seen | Problem:
+def _inspect(root: Path, row: Listed, near: bool) -> _Seen | Problem:
     from .duplicates import thumbnail
 
     try:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from binsight.calibration import expected_calibration_error, reliability
-from binsight.drawing import BLUE, GREEN, GREY, ORANGE, RED, SKY, calm, new_figure
+from binsight.drawing import BLUE, GREEN, GREY, ORANGE, RED, SKY, calm, new_figure, one_line
 from binsight.errors import ImageError
 from binsight.images import decode
 
@@ -39,7 +39,6 @@ __all__ = [
 LookAt = Callable[[Path, str], Image.Image]
 TILE_PX = 224
 MOUNT, UNREADABLE = "#F0F0F0", "#BEBEBE"
-LONGEST_NAME = 24
 # Beyond this a figure is larger than a viewer likes; what is in it shrinks instead.
 LARGEST_INCHES = 40.0
 LETTER_INCHES = 0.085
@@ -50,7 +49,7 @@ def confusion_matrix(metrics: Metrics) -> Figure:
     counts_cc = np.array(metrics.confusion)
     share_cc = counts_cc / np.maximum(counts_cc.sum(axis=1, keepdims=True), 1)
     classes = len(counts_cc)
-    names = [_plain(row.name) for row in metrics.per_class]
+    names = [one_line(row.name) for row in metrics.per_class]
     cell = min(0.8, LARGEST_INCHES / classes)
     label = LETTER_INCHES * max(len(name) for name in names)
     figure = new_figure(2.2 + label + cell * classes, 1.4 + 0.7 * label + cell * classes)
@@ -92,7 +91,7 @@ def per_class(metrics: Metrics) -> Figure:
         values = [getattr(row, name.lower()) for row in rows]
         bars = axes.barh(middle_c + offset, values, height=0.25, color=colour, label=name)
         axes.bar_label(bars, fmt="%.2f", padding=2, fontsize=8)
-    axes.set_yticks(middle_c, [f"{_plain(row.name)}\n{_photos(row.support)}" for row in rows])
+    axes.set_yticks(middle_c, [f"{one_line(row.name)}\n{_photos(row.support)}" for row in rows])
     axes.invert_yaxis()
     axes.set_xlim(0.0, 1.07)
     axes.set_xticks(np.linspace(0.0, 1.0, 6))
@@ -203,8 +202,8 @@ def _mistakes_title(shown: int, wrong: int, photos: int) -> str:
 
 
 def _tile(axes: Axes, scored: Scored, index: int, root: Path, look_at: LookAt | None) -> None:
-    true = _plain(scored.classes[scored.labels_n[index]])
-    predicted = _plain(scored.classes[scored.predicted_n[index]])
+    true = one_line(scored.classes[scored.labels_n[index]])
+    predicted = one_line(scored.classes[scored.predicted_n[index]])
     answer = f"\N{RIGHTWARDS ARROW} {predicted}, {scored.confidence_n[index]:.0%}"
     # Long names get small letters rather than a neighbour's room.
     font = min(13.0, 2.2 * 72 / (0.62 * max(len(true), len(answer))))
@@ -230,11 +229,3 @@ def _side_by_side(pictures: list[Image.Image]) -> Image.Image:
 
 def _photos(count: int) -> str:
     return f"{count:,} photo" if count == 1 else f"{count:,} photos"
-
-
-def _plain(name: str) -> str:
-    """Make a class name fit one line of a figure, and keep its dollars from becoming formulas."""
-    printable = "".join(letter if letter.isprintable() else " " for letter in name)
-    if len(printable) > LONGEST_NAME:
-        printable = printable[: LONGEST_NAME - 1] + "\N{HORIZONTAL ELLIPSIS}"
-    return printable.replace("$", r"\$")

@@ -46,13 +46,15 @@ class ClassMetrics(_Frozen):
 
 
 class Selective(_Frozen):
-    """What happens when answers below ``threshold`` become "not sure".
+    """What happens when answers that are not sure become "not sure".
 
-    ``coverage`` is the share of photos that still get an answer, ``accuracy`` the share of those
-    that is right; ``None`` when no photo gets an answer.
+    ``threshold`` is the least confidence of a sure answer, ``None`` if it is not known; a model
+    may be unsure of more than that, because a photo is strange to it. ``coverage`` is the share of
+    photos that still get an answer, ``accuracy`` the share of those that is right; ``None`` when
+    no photo gets an answer.
     """
 
-    threshold: float
+    threshold: float | None
     coverage: float
     accuracy: float | None
 
@@ -92,7 +94,8 @@ def evaluate(
         scored: what the model said; at least one photo.
         seed: of the bootstrap.
         resamples: of the bootstrap; at least 1.
-        threshold: the "not sure" threshold to report coverage and accuracy for, 0 to 1.
+        threshold: the model's "not sure" threshold, 0 to 1. It decides which answers count as
+            sure only where ``scored`` does not say so itself.
 
     Raises:
         TrainingError: no photos.
@@ -114,7 +117,7 @@ def evaluate(
             scored.confidence_n, scored.correct_n
         ),
         mean_confidence=float(scored.confidence_n.mean(dtype=np.float64)),
-        selective=None if threshold is None else selective(scored, threshold),
+        selective=selective(scored, threshold),
         per_class=_per_class(scored),
         confusion=tuple(tuple(row) for row in confusion_cc.tolist()),
         resamples=resamples,
@@ -197,17 +200,29 @@ def _nll(scored: Scored) -> float:
     return float(-np.log(np.clip(true_n, LEAST_PROBABILITY, 1.0)).mean())
 
 
-def selective(scored: Scored, threshold: float) -> Selective:
-    """Measure coverage and accuracy when answers below ``threshold`` become "not sure".
+def selective(scored: Scored, threshold: float | None) -> Selective | None:
+    """Measure coverage and accuracy when answers that are not sure become "not sure".
 
     El-Yaniv and Wiener 2010, "On the Foundations of Noise-free Selective Classification".
+
+    Args:
+        scored: what the model said; at least one photo. Its ``sure_n`` decides if it is there.
+        threshold: the least confidence of a sure answer, 0 to 1, or ``None``.
+
+    Returns:
+        ``None`` if neither says what is sure.
 
     Raises:
         UsageError: ``threshold`` is outside 0 to 1.
     """
-    if not 0.0 <= threshold <= 1.0:
+    if threshold is not None and not 0.0 <= threshold <= 1.0:
         raise UsageError(f"threshold is {threshold:g}; give a confidence from 0 to 1")
-    accepted_n = scored.confidence_n >= threshold
+    if scored.sure_n is not None:
+        accepted_n = scored.sure_n
+    elif threshold is not None:
+        accepted_n = scored.confidence_n >= threshold
+    else:
+        return None
     accuracy = float(scored.correct_n[accepted_n].mean()) if accepted_n.any() else None
     coverage = float(accepted_n.mean())
     return Selective(threshold=threshold, coverage=coverage, accuracy=accuracy)

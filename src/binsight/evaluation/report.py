@@ -9,23 +9,30 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
 from sklearn.metrics import classification_report
 
 from binsight.drawing import save
 
-from . import figures
-from .metrics import Interval, Metrics, by_source, evaluate, selective
+from . import corruption_figures, domain_figures, figures
+from .corruptions import Family
+from .domains import Domain, DomainMetrics
+from .metrics import Interval, Metrics, by_source, evaluate
+from .robustness import Robustness
 from .scored import Scored, write_predictions
 
-__all__ = ["write_report"]
+__all__ = ["Worse", "write_report"]
 
 PAGE = "report.html"
 NO_BREAK = "\N{NO-BREAK SPACE}"
@@ -36,80 +43,203 @@ CAPTIONS = {
     "reliability.png": "Bars on the dashed line mean that a confidence can be taken at its word.",
     "mistakes.png": "The wrong answers the model was most sure of: true class, then its answer.",
 }
+DOMAIN_CAPTIONS = {
+    "domains.png": "Confidence far right of accuracy: the model is surer there than it is right. "
+    "A cross: the share of photos of no class that it was sure of all the same; left is good.",
+    "domains_recall.png": "Of the photos of each class, how many were found in each domain.",
+    "strangeness.png": "The less both overlap, the better the model can tell what it does not "
+    "know. Each colour adds up to all of its photos.",
+}
+CORRUPTION_CAPTIONS = {
+    "corruptions.png": "Percent of the photos, by corruption and severity.",
+    "corruptions_shown.png": "What was done: one photo clean, and in mild, middle and strong "
+    "corruption.",
+}
 WHERE = (
     " Beside each photo, the places that spoke for that answer: the more yellow, the more; what is "
     "dark grey, the model did not see."
 )
 
 
+@dataclass(frozen=True, eq=False)
+class Worse:
+    """A model under corruptions, to be part of a report.
+
+    Args:
+        domain: name of the domain that the photos are of.
+        measured: what `robustness` found.
+        photo: an upright RGB photo to show them on.
+        seed: of that photo's corruptions.
+        families: that were applied.
+    """
+
+    domain: str
+    measured: Robustness
+    photo: Image.Image
+    seed: int
+    families: tuple[Family, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Section:
+    """One domain on the page."""
+
+    name: str
+    scored: Scored
+    metrics: Metrics
+    prefix: str
+    sources: Mapping[str, Metrics]
+    captions: Mapping[str, str]
+    uris: Mapping[str, str]
+
+
 def write_report(
     folder: Path,
-    scored: Scored,
-    metrics: Metrics,
+    domains: Sequence[Domain],
+    measured: Sequence[DomainMetrics],
     *,
-    photos_root: Path,
     title: str,
     facts: Mapping[str, str],
-    threshold: float | None,
+    worse: Worse | None = None,
     look_at: figures.LookAt | None = None,
 ) -> Path:
     """Write the report and return the path of its page.
 
-    The folder receives ``metrics.json``, ``predictions.csv``, ``classification_report.txt``, four
-    figures and, last, ``report.html``. Each file is replaced in one step, and none before all
-    have been made: a failure leaves an earlier report as it was.
+    The folder receives ``metrics.json``; for each domain ``predictions.csv``,
+    ``classification_report.txt`` and four figures, from the second domain on with its number and
+    name before theirs; figures of all domains if there are several; ``corruptions.json`` and two
+    figures with ``worse``; and, last, ``report.html``. Each file is replaced in one step, and none
+    before all have been made: a failure leaves an earlier report as it was.
 
     Args:
         folder: where to write; made if it is not there.
-        scored: what the model said.
-        metrics: what `evaluate` measured on ``scored``.
-        photos_root: folder that the paths of ``scored`` are relative to.
+        domains: what the model said, at least one.
+        measured: what `measure_domains` found of them.
         title: heading of the page.
         facts: what to know about this evaluation (model, data, part, command, version, date),
             in the order to show them.
-        threshold: the "not sure" threshold of the model, 0 to 1, or ``None`` for none.
+        worse: the model under corruptions.
         look_at: draws where the model looked, to stand beside the most confident mistakes.
-
-    Raises:
-        UsageError: ``threshold`` is outside 0 to 1.
     """
-    if threshold is not None:
-        metrics = metrics.model_copy(update={"selective": selective(scored, threshold)})
-    sources = {
-        name: evaluate(part, seed=metrics.seed, resamples=metrics.resamples, threshold=threshold)
-        for name, part in by_source(scored).items()
-    }
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".report-") as temporary:
         draft = Path(temporary)
-        write_predictions(draft / "predictions.csv", scored)
-        _write_numbers(draft / "metrics.json", metrics, sources, title=title, facts=facts)
-        (draft / "classification_report.txt").write_text(_text(scored), encoding="utf-8")
-        _draw(draft, scored, metrics, photos_root, look_at)
-        captions = CAPTIONS | (
-            {"mistakes.png": CAPTIONS["mistakes.png"] + WHERE} if look_at else {}
+        sections = [
+            _write_section(draft, number, domain, one.known, look_at)
+            for number, (domain, one) in enumerate(zip(domains, measured, strict=True))
+            if one.known
+        ]
+        _write_strangers(draft, domains, measured)
+        compared = _draw_domains(draft, domains, measured)
+        corrupted = _write_worse(draft, worse) if worse else {}
+        _write_numbers(draft / "metrics.json", sections, measured, title=title, facts=facts)
+        page = _render(
+            sections, measured, compared, corrupted, worse=worse, title=title, facts=facts
         )
-        page = _render(draft, scored, metrics, sources, captions, title=title, facts=facts)
         (draft / PAGE).write_text(page, encoding="utf-8")
         for file in sorted(draft.iterdir(), key=lambda path: (path.name == PAGE, path.name)):
             file.replace(folder / file.name)
     return folder / PAGE
 
 
+def _prefix(number: int, name: str) -> str:
+    """Of a domain's files; the first has none."""
+    if not number:
+        return ""
+    plain = re.sub(r"[^0-9A-Za-z]+", "-", name).strip("-")[:40]
+    return f"{number + 1}-{plain}-" if plain else f"{number + 1}-"
+
+
+def _write_section(
+    draft: Path, number: int, domain: Domain, metrics: Metrics, look_at: figures.LookAt | None
+) -> _Section:
+    scored, prefix = domain.known, _prefix(number, domain.name)
+    threshold = metrics.selective.threshold if metrics.selective else None
+    sources = {
+        name: evaluate(part, seed=metrics.seed, resamples=metrics.resamples, threshold=threshold)
+        for name, part in by_source(scored).items()
+    }
+    write_predictions(draft / f"{prefix}predictions.csv", scored, domain.strange)
+    (draft / f"{prefix}classification_report.txt").write_text(_text(scored), encoding="utf-8")
+    drawn = {
+        "confusion_matrix.png": figures.confusion_matrix(metrics),
+        "per_class.png": figures.per_class(metrics),
+        "reliability.png": figures.reliability_diagram(scored),
+        "mistakes.png": figures.mistakes(scored, domain.root, look_at=look_at),
+    }
+    for name, figure in drawn.items():
+        save(figure, draft / f"{prefix}{name}")
+    where = {"mistakes.png": CAPTIONS["mistakes.png"] + WHERE} if look_at else {}
+    uris = {name: _data_uri(draft / f"{prefix}{name}") for name in drawn}
+    return _Section(domain.name, scored, metrics, prefix, sources, CAPTIONS | where, uris)
+
+
+def _write_strangers(
+    draft: Path, domains: Sequence[Domain], measured: Sequence[DomainMetrics]
+) -> None:
+    """Write the predictions of domains that have no section of their own."""
+    for number, (domain, one) in enumerate(zip(domains, measured, strict=True)):
+        if one.known is None:
+            path = draft / f"{_prefix(number, domain.name)}predictions.csv"
+            write_predictions(path, domain.known, domain.strange)
+
+
+def _draw_domains(
+    draft: Path, domains: Sequence[Domain], measured: Sequence[DomainMetrics]
+) -> dict[str, tuple[str, str]]:
+    """Draw what sets domains apart: figure's name to its URI and caption."""
+    if not _are_compared(measured):
+        return {}
+    drawn: dict[str, Figure | None] = {
+        "domains.png": domain_figures.side_by_side(measured),
+        "domains_recall.png": domain_figures.recall_by_domain(measured)
+        if sum(one.known is not None for one in measured) > 1
+        else None,
+        "strangeness.png": domain_figures.strangeness(domains),
+    }
+    uris = {}
+    for name, figure in drawn.items():
+        if figure is not None:
+            save(figure, draft / name)
+            uris[name] = (_data_uri(draft / name), DOMAIN_CAPTIONS[name])
+    return uris
+
+
+def _are_compared(measured: Sequence[DomainMetrics]) -> bool:
+    return len(measured) > 1 or any(one.strange for one in measured)
+
+
+def _write_worse(draft: Path, worse: Worse) -> dict[str, tuple[str, str]]:
+    """Write the robustness, and draw it: figure's name to its URI and caption."""
+    text = json.dumps(worse.measured.to_dict(), indent=2, allow_nan=False)
+    (draft / "corruptions.json").write_text(text + "\n", encoding="utf-8")
+    severities = tuple(next(iter(worse.measured.accuracy.values())))
+    drawn = {
+        "corruptions.png": corruption_figures.robustness_map(worse.measured),
+        "corruptions_shown.png": corruption_figures.corrupted_photo(
+            worse.photo, seed=worse.seed, families=worse.families, severities=severities
+        ),
+    }
+    for name, figure in drawn.items():
+        save(figure, draft / name)
+    return {name: (_data_uri(draft / name), CORRUPTION_CAPTIONS[name]) for name in drawn}
+
+
 def _write_numbers(
     path: Path,
-    metrics: Metrics,
-    sources: Mapping[str, Metrics],
+    sections: Sequence[_Section],
+    measured: Sequence[DomainMetrics],
     *,
     title: str,
     facts: Mapping[str, str],
 ) -> None:
-    content = {
-        "title": title,
-        "facts": dict(facts),
-        **metrics.to_dict(),
-        "by_source": {name: part.to_dict() for name, part in sources.items()},
-    }
+    """The first domain's numbers stand at the top, as if it were alone."""
+    content: dict[str, Any] = {"title": title, "facts": dict(facts)}
+    if measured[0].known:
+        sources = {name: part.to_dict() for name, part in sections[0].sources.items()}
+        content |= {**measured[0].known.to_dict(), "by_source": sources}
+    if _are_compared(measured):
+        content["domains"] = {one.name: one.to_dict() for one in measured}
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
 
@@ -126,26 +256,13 @@ def _text(scored: Scored) -> str:
     return text
 
 
-def _draw(
-    folder: Path,
-    scored: Scored,
-    metrics: Metrics,
-    photos_root: Path,
-    look_at: figures.LookAt | None,
-) -> None:
-    save(figures.confusion_matrix(metrics), folder / "confusion_matrix.png")
-    save(figures.per_class(metrics), folder / "per_class.png")
-    save(figures.reliability_diagram(scored), folder / "reliability.png")
-    save(figures.mistakes(scored, photos_root, look_at=look_at), folder / "mistakes.png")
-
-
 def _render(
-    folder: Path,
-    scored: Scored,
-    metrics: Metrics,
-    sources: Mapping[str, Metrics],
-    captions: Mapping[str, str],
+    sections: Sequence[_Section],
+    measured: Sequence[DomainMetrics],
+    compared: Mapping[str, tuple[str, str]],
+    corrupted: Mapping[str, tuple[str, str]],
     *,
+    worse: Worse | None,
     title: str,
     facts: Mapping[str, str],
 ) -> str:
@@ -154,19 +271,37 @@ def _render(
     )
     environment.filters.update(percent=_percent, ends=_ends)
     template = resources.files(__package__).joinpath("report.html.j2").read_text("utf-8")
+    known = [one.known.photos for one in measured if one.known]
+    strange = [one.strange.photos for one in measured if one.strange]
     return environment.from_string(template).render(
         title=title,
         facts=facts,
-        metrics=metrics,
-        headline={
+        photos=sum(known) + sum(strange),
+        domains=measured,
+        class_rows=list(enumerate(sections[0].scored.classes)) if sections else [],
+        compared=compared,
+        sections=[_shown(one) for one in sections],
+        worse=worse,
+        corrupted=corrupted,
+    )
+
+
+def _shown(section: _Section) -> dict[str, Any]:
+    """What the template needs of a domain."""
+    metrics = section.metrics
+    return {
+        "name": section.name,
+        "metrics": metrics,
+        "headline": {
             "Accuracy": metrics.accuracy,
             "Balanced accuracy": metrics.balanced_accuracy,
             "Macro F1": metrics.macro_f1,
         },
-        sources=sources,
-        figures={name: (_data_uri(folder / name), text) for name, text in captions.items()},
-        mistakes=_mistakes(scored),
-    )
+        "by_novelty": section.scored.novelty_n is not None,
+        "sources": section.sources,
+        "figures": {name: (section.uris[name], text) for name, text in section.captions.items()},
+        "mistakes": _mistakes(section.scored),
+    }
 
 
 def _percent(share: float | None) -> str:

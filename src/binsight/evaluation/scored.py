@@ -6,6 +6,7 @@ It checks its own shapes. Running a model is left to the caller, measuring to `m
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,59 +16,19 @@ from numpy.typing import NDArray
 from binsight.errors import TrainingError
 from binsight.files import replacing
 
-__all__ = ["Scored", "write_predictions"]
+__all__ = ["Answered", "Scored", "Strange", "write_predictions"]
 
 SUM_TOLERANCE = 1e-3
 
 
-@dataclass(frozen=True, eq=False)
-class Scored:
-    """A model's probabilities for labelled photos, and the labels.
-
-    Args:
-        paths: relative POSIX paths, as in the catalog.
-        labels_n: true class index of each photo, 0 to C-1.
-        probs_nc: calibrated probabilities; each row is in [0, 1] and sums to 1 within 1e-3.
-        classes: the C class names, in the model's order, each once.
-
-    Raises:
-        TrainingError: the parts do not fit together, or a probability is not one.
-    """
+class Answered:
+    """What `Scored` and `Strange` share: a model's answers, one for each of N photos."""
 
     paths: tuple[str, ...]
-    labels_n: NDArray[np.int64]
     probs_nc: NDArray[np.float32]
     classes: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        self._check_shapes()
-        self._check_values()
-
-    def _check_shapes(self) -> None:
-        photos, classes = len(self.paths), len(self.classes)
-        if self.labels_n.shape != (photos,) or self.probs_nc.shape != (photos, classes):
-            raise TrainingError(
-                f"{photos} paths and {classes} classes do not fit labels of shape "
-                f"{self.labels_n.shape} and probabilities of shape {self.probs_nc.shape}"
-            )
-        if not classes or len(set(self.classes)) != classes:
-            raise TrainingError(f"class names must be there, each once: {list(self.classes)}")
-        if not np.issubdtype(self.labels_n.dtype, np.integer):
-            raise TrainingError(f"labels must be integers, not {self.labels_n.dtype}")
-
-    def _check_values(self) -> None:
-        if ((self.labels_n < 0) | (self.labels_n >= len(self.classes))).any():
-            raise TrainingError(f"a label is outside 0 to {len(self.classes) - 1}")
-        sums_n = self.probs_nc.sum(axis=1, dtype=np.float64)
-        in_range_n = ((self.probs_nc >= 0) & (self.probs_nc <= 1 + SUM_TOLERANCE)).all(axis=1)
-        # Written so that NaN counts as bad.
-        bad_n = ~(in_range_n & (np.abs(sums_n - 1.0) <= SUM_TOLERANCE))
-        if bad_n.any():
-            first = int(np.argmax(bad_n))
-            raise TrainingError(
-                f"{self.paths[first]}: the model's answer is not a probability distribution "
-                f"(sum {sums_n[first]:g}, {int(bad_n.sum())} such photos); did training diverge?"
-            )
+    sure_n: NDArray[np.bool_] | None
+    novelty_n: NDArray[np.float32] | None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -86,6 +47,105 @@ class Scored:
         return highest_n
 
     @property
+    def strangeness_n(self) -> NDArray[np.float32]:
+        """The model's own novelty, higher is stranger; 1 - confidence where it has none.
+
+        Hendrycks and Gimpel 2017, "A Baseline for Detecting Misclassified and Out-of-Distribution
+        Examples in Neural Networks".
+        """
+        return 1.0 - self.confidence_n if self.novelty_n is None else self.novelty_n
+
+    def _check_answers(self) -> None:
+        photos, classes = len(self.paths), len(self.classes)
+        if self.probs_nc.shape != (photos, classes):
+            raise TrainingError(
+                f"{photos} paths and {classes} classes do not fit probabilities of shape "
+                f"{self.probs_nc.shape}"
+            )
+        if not classes or len(set(self.classes)) != classes:
+            raise TrainingError(f"class names must be there, each once: {list(self.classes)}")
+        for name, value_n in (("sure", self.sure_n), ("novelty", self.novelty_n)):
+            if value_n is not None and value_n.shape != (photos,):
+                raise TrainingError(f"{photos} paths do not fit {name} of shape {value_n.shape}")
+        if self.sure_n is not None and self.sure_n.dtype != np.bool_:
+            raise TrainingError(f"sure must be booleans, not {self.sure_n.dtype}")
+        self._check_probabilities()
+
+    def _check_probabilities(self) -> None:
+        sums_n = self.probs_nc.sum(axis=1, dtype=np.float64)
+        in_range_n = ((self.probs_nc >= 0) & (self.probs_nc <= 1 + SUM_TOLERANCE)).all(axis=1)
+        # Written so that NaN counts as bad.
+        bad_n = ~(in_range_n & (np.abs(sums_n - 1.0) <= SUM_TOLERANCE))
+        if bad_n.any():
+            first = int(np.argmax(bad_n))
+            raise TrainingError(
+                f"{self.paths[first]}: the model's answer is not a probability distribution "
+                f"(sum {sums_n[first]:g}, {int(bad_n.sum())} such photos); did training diverge?"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Strange(Answered):
+    """A model's answers for photos that show none of its classes.
+
+    Args:
+        paths: relative POSIX paths.
+        probs_nc: calibrated probabilities; each row is in [0, 1] and sums to 1 within 1e-3.
+        classes: the C class names, in the model's order, each once.
+        sure_n: whether the model was sure; ``None`` if it cannot say.
+        novelty_n: how strange each photo is to the model, higher is stranger; ``None`` if it
+            cannot say.
+
+    Raises:
+        TrainingError: the parts do not fit together, or a probability is not one.
+    """
+
+    paths: tuple[str, ...]
+    probs_nc: NDArray[np.float32]
+    classes: tuple[str, ...]
+    sure_n: NDArray[np.bool_] | None = None
+    novelty_n: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        self._check_answers()
+
+
+@dataclass(frozen=True, eq=False)
+class Scored(Answered):
+    """A model's answers for labelled photos, and the labels.
+
+    Args:
+        paths: relative POSIX paths, as in the catalog.
+        labels_n: true class index of each photo, 0 to C-1.
+        probs_nc: calibrated probabilities; each row is in [0, 1] and sums to 1 within 1e-3.
+        classes: the C class names, in the model's order, each once.
+        sure_n: whether the model was sure; ``None`` if it cannot say.
+        novelty_n: how strange each photo is to the model, higher is stranger; ``None`` if it
+            cannot say.
+
+    Raises:
+        TrainingError: the parts do not fit together, or a probability is not one.
+    """
+
+    paths: tuple[str, ...]
+    labels_n: NDArray[np.int64]
+    probs_nc: NDArray[np.float32]
+    classes: tuple[str, ...]
+    sure_n: NDArray[np.bool_] | None = None
+    novelty_n: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        if self.labels_n.shape != (len(self.paths),):
+            raise TrainingError(
+                f"{len(self.paths)} paths do not fit labels of shape {self.labels_n.shape}"
+            )
+        if not np.issubdtype(self.labels_n.dtype, np.integer):
+            raise TrainingError(f"labels must be integers, not {self.labels_n.dtype}")
+        self._check_answers()
+        if ((self.labels_n < 0) | (self.labels_n >= len(self.classes))).any():
+            raise TrainingError(f"a label is outside 0 to {len(self.classes) - 1}")
+
+    @property
     def correct_n(self) -> NDArray[np.bool_]:
         """Whether the predicted class is the true one."""
         correct_n: NDArray[np.bool_] = self.predicted_n == self.labels_n
@@ -96,26 +156,40 @@ class Scored:
         if mask_n.shape != (len(self),) or mask_n.dtype != np.bool_:
             raise TrainingError(f"a mask must be {len(self)} booleans, one for each photo")
         paths = tuple(self.paths[index] for index in np.flatnonzero(mask_n))
-        return Scored(paths, self.labels_n[mask_n], self.probs_nc[mask_n], self.classes)
+        return Scored(
+            paths,
+            self.labels_n[mask_n],
+            self.probs_nc[mask_n],
+            self.classes,
+            None if self.sure_n is None else self.sure_n[mask_n],
+            None if self.novelty_n is None else self.novelty_n[mask_n],
+        )
 
 
-def write_predictions(path: Path, scored: Scored) -> None:
+def write_predictions(path: Path, scored: Scored, strange: Strange | None = None) -> None:
     """Write ``path,label,predicted,confidence`` and one ``p_<class>`` column for each class.
 
-    Labels are class names; probabilities carry six digits after the point.
+    Labels are class names, and empty for strange photos; numbers carry six digits after the
+    point. Columns ``sure`` (0 or 1) and ``novelty`` follow where the model says so.
     """
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         header = ["path", "label", "predicted", "confidence"]
-        writer.writerow(header + [f"p_{name}" for name in scored.classes])
-        rows = zip(
-            scored.paths,
-            scored.labels_n,
-            scored.predicted_n,
-            scored.confidence_n,
-            scored.probs_nc,
-            strict=True,
-        )
-        for photo, label, predicted, confidence, probs_c in rows:
-            names = [photo, scored.classes[label], scored.classes[predicted]]
-            writer.writerow(names + [f"{value:.6f}" for value in (confidence, *probs_c)])
+        also = [name for name in ("sure", "novelty") if getattr(scored, f"{name}_n") is not None]
+        writer.writerow(header + [f"p_{name}" for name in scored.classes] + also)
+        writer.writerows(_rows(scored, [scored.classes[label] for label in scored.labels_n]))
+        if strange is not None:
+            writer.writerows(_rows(strange, [""] * len(strange)))
+
+
+def _rows(answered: Answered, labels: Sequence[str]) -> Iterator[list[str]]:
+    columns = [answered.confidence_n[:, np.newaxis], answered.probs_nc]
+    if answered.novelty_n is not None:
+        columns.append(answered.novelty_n[:, np.newaxis])
+    numbers = np.concatenate(columns, axis=1)
+    names = [answered.classes[index] for index in answered.predicted_n]
+    for place, (photo, label, name) in enumerate(zip(answered.paths, labels, names, strict=True)):
+        values = [f"{value:.6f}" for value in numbers[place]]
+        if answered.sure_n is not None:
+            values.insert(1 + len(answered.classes), str(int(answered.sure_n[place])))
+        yield [photo, label, name, *values]

@@ -1,12 +1,12 @@
 """Show labelled photos to a model and collect what it says.
 
-A run answers with its best checkpoint, a bundle through the runtime that everybody uses.
+A run answers with its best checkpoint; how a bundle does, and what both have in common, is in
+`asking`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -17,23 +17,25 @@ from binsight.data.catalog import Catalog
 from binsight.data.dataset import LabelledPhotos, evaluation_loader
 from binsight.data.split import Split
 from binsight.errors import ImageError, SplitError
+from binsight.images import ImageSource
 from binsight.model.network import Network
+from binsight.preprocess import PreprocessSpec, load
 from binsight.runtime import Classifier
 from binsight.training.checkpoints import best_network
 from binsight.training.run import Run
 
+from .asking import BATCH, Answer, BundleModel, Model, Progress, hear
 from .scored import Scored
 
 __all__ = [
+    "RunModel",
     "choose_part",
     "labelled_part",
     "outputs_of",
+    "score",
     "score_bundle",
     "score_run",
 ]
-
-Progress = Callable[[int, int], None]
-BATCH = 32
 
 
 def choose_part(split: Split) -> str:
@@ -96,17 +98,87 @@ def outputs_of(
     return np.concatenate(logits), np.concatenate(embeddings)
 
 
+class RunModel:
+    """The best checkpoint of a run, in float32 and without calibration.
+
+    Raises:
+        RunError: no epoch was finished.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.network = best_network(run).to(self.device)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """See `Model`."""
+        return self.run.facts.classes
+
+    @property
+    def preprocess(self) -> PreprocessSpec:
+        """See `Model`."""
+        return self.run.recipe.preprocess
+
+    def answers(self, photos: Iterable[ImageSource]) -> Iterator[Answer | ImageError]:
+        """See `Model`."""
+        waiting: list[NDArray[np.float32] | ImageError] = []
+        for photo in photos:
+            waiting.append(self._prepared(photo))
+            if len(waiting) == BATCH:
+                yield from self._answers(waiting)
+                waiting = []
+        yield from self._answers(waiting)
+
+    def _prepared(self, photo: ImageSource) -> NDArray[np.float32] | ImageError:
+        try:
+            return load(photo, self.preprocess)
+        except ImageError as error:
+            return error
+
+    def _answers(
+        self, waiting: Sequence[NDArray[np.float32] | ImageError]
+    ) -> Iterator[Answer | ImageError]:
+        readable = [one for one in waiting if not isinstance(one, ImageError)]
+        rows = iter(self._probs(np.stack(readable)) if readable else ())
+        for one in waiting:
+            yield one if isinstance(one, ImageError) else Answer(next(rows))
+
+    def _probs(self, images_nchw: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            outputs = self.network(torch.from_numpy(images_nchw).to(self.device))
+            logits: NDArray[np.float32] = outputs.logits_nc.float().cpu().numpy()
+        return softmax(logits)
+
+
+def score(
+    model: Model,
+    paths: tuple[str, ...],
+    photos: LabelledPhotos,
+    *,
+    progress: Progress | None = None,
+) -> Scored:
+    """What a model says about labelled photos.
+
+    Raises:
+        ImageError: a photo became unreadable.
+    """
+    heard = hear(model, photos.files, progress=progress)
+    if heard.errors:
+        raise heard.errors[0]
+    labels = np.array(photos.labels, np.int64)
+    return Scored(paths, labels, heard.probs_mc, model.classes, heard.sure_m, heard.novelty_m)
+
+
 def score_run(
     run: Run,
     paths: tuple[str, ...],
     photos: LabelledPhotos,
     *,
-    workers: int = 0,
     progress: Progress | None = None,
 ) -> Scored:
     """What the best checkpoint of a run says, without calibration."""
-    logits, _ = outputs_of(best_network(run), photos, run, workers=workers, progress=progress)
-    return Scored(paths, np.array(photos.labels, np.int64), softmax(logits), run.facts.classes)
+    return score(RunModel(run), paths, photos, progress=progress)
 
 
 def score_bundle(
@@ -116,18 +188,5 @@ def score_bundle(
     *,
     progress: Progress | None = None,
 ) -> Scored:
-    """What a bundle says, calibrated as it is.
-
-    Raises:
-        ImageError: a photo became unreadable.
-    """
-    probs: list[list[float]] = []
-    files: list[Path] = list(photos.files)
-    for answer in classifier.classify_each(files, batch=BATCH):
-        if isinstance(answer, ImageError):
-            raise answer
-        probs.append(list(answer.probs.values()))
-        if progress:
-            progress(len(probs), len(files))
-    labels = np.array(photos.labels, np.int64)
-    return Scored(paths, labels, np.array(probs, np.float32), classifier.classes)
+    """What a bundle says, calibrated as it is."""
+    return score(BundleModel(classifier), paths, photos, progress=progress)

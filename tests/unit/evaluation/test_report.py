@@ -12,9 +12,11 @@ from PIL import Image
 
 from binsight.errors import UsageError
 from binsight.evaluation import report
-from binsight.evaluation.metrics import evaluate
-from binsight.evaluation.report import write_report
-from binsight.evaluation.scored import Scored
+from binsight.evaluation.corruptions import FAMILIES
+from binsight.evaluation.domains import Domain, measure_domains
+from binsight.evaluation.report import Worse, write_report
+from binsight.evaluation.robustness import Corrupted, measure_robustness
+from binsight.evaluation.scored import Scored, Strange
 
 FILES = {
     "classification_report.txt",
@@ -65,14 +67,17 @@ def scored():
 
 
 def write(folder, scored, threshold=0.65):
+    return write_domains(folder, [Domain("here", folder, scored)], threshold)
+
+
+def write_domains(folder, domains, threshold=0.65, worse=None):
     return write_report(
         folder,
-        scored,
-        evaluate(scored, resamples=50, seed=3),
-        photos_root=folder,
+        domains,
+        measure_domains(domains, threshold=threshold, resamples=50, seed=3),
         title="How good & how sure",
         facts=FACTS,
-        threshold=threshold,
+        worse=worse,
     )
 
 
@@ -190,3 +195,98 @@ def test_report_is_replaced_and_threshold_is_checked(tmp_path, scored):
     assert {path.name for path in tmp_path.iterdir()} == FILES
     with pytest.raises(UsageError, match="threshold"):
         write(tmp_path, scored, threshold=-0.1)
+
+
+@pytest.fixture
+def elsewhere(scored, tmp_path):
+    """The same answers as another domain, and two photos of no class; one is sure."""
+    probs = np.array([[0.9, 0.1, 0.0], [0.4, 0.3, 0.3]], np.float32)
+    strange = Strange(("x/1.jpg", HOSTILE_FILE), probs, scored.classes, np.array([True, False]))
+    sure_n = np.array([True, True, False, False])
+    novelty_n = np.array([0.5, 0.25, 0.125, 0.0], np.float32)
+    known = Scored(
+        scored.paths, scored.labels_n, scored.probs_nc, scored.classes, sure_n, novelty_n
+    )
+    strange = Strange(
+        strange.paths, probs, scored.classes, strange.sure_n, np.array([1.0, 0.25], np.float32)
+    )
+    return Domain("a/b <kitchen>", tmp_path, known, strange, skipped=7)
+
+
+def test_domains_stand_side_by_side(tmp_path, scored, elsewhere):
+    home = Domain("home", tmp_path, scored)
+    page = Page(write_domains(tmp_path / "out", [home, elsewhere]).read_text("utf-8"))
+    text = " ".join(" ".join(page.words).split())
+    assert "Measured on 10 labelled photos of 2 domains." in text
+    for row in (
+        "Photos of known classes 4 4",
+        "Photos of none of the classes \N{EN DASH} 2",
+        "accepted (sure) \N{EN DASH} 50.0 %",
+        "Answered (sure) \N{EN DASH} 50.0 %",
+        "Left out by the map 0 7",
+        "ranked by the model's novelty and told from the known photos of a/b <kitchen>",
+        "below a confidence of 65.0 % or when a photo is strange to it it says",
+    ):
+        assert row in text
+    assert "kitchen" not in page.tags
+    sources = page.values("src")
+    assert len(sources) == 2 * 4 + 3
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+
+
+def test_numbers_of_every_domain_are_written(tmp_path, scored, elsewhere):
+    write_domains(tmp_path / "out", [Domain("home", tmp_path, scored), elsewhere])
+    told = json.loads((tmp_path / "out" / "metrics.json").read_text("utf-8"))
+    assert told["accuracy"]["value"] == 0.5  # the first domain's, as if it were alone
+    assert list(told["domains"]) == ["home", "a/b <kitchen>"]
+    other = told["domains"]["a/b <kitchen>"]
+    assert other["known"]["selective"]["coverage"] == 0.5
+    assert other["strange"]["accepted"]["value"] == 0.5
+    assert other["strange"]["taken_for"] == {"glass": 1.0}
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names >= FILES
+    mine = "2-a-b-kitchen-"
+    assert {name.removeprefix(mine) for name in names if name.startswith(mine)} == FILES - {
+        "metrics.json",
+        "report.html",
+    }
+    with (tmp_path / "out" / f"{mine}predictions.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["label"] for row in rows] == [*["glass", "metal", "metal", "glass"], "", ""]
+    assert [row["sure"] for row in rows] == ["1", "1", "0", "0", "1", "0"]
+    assert [float(row["novelty"]) for row in rows] == [0.5, 0.25, 0.125, 0.0, 1.0, 0.25]
+
+
+def test_photos_of_no_class_alone_make_a_report(tmp_path, scored, elsewhere):
+    nothing = elsewhere.known.subset(np.zeros(4, np.bool_))
+    alone = Domain("alone", tmp_path, nothing, elsewhere.strange)
+    page = Page(write_domains(tmp_path / "out", [alone]).read_text("utf-8"))
+    assert "Domains side by side" in page.words
+    assert "Classes" not in page.words
+    told = json.loads((tmp_path / "out" / "metrics.json").read_text("utf-8"))
+    assert told["domains"]["alone"]["strange"]["auroc"] is None
+    assert "accuracy" not in told
+
+
+def test_corruptions_are_part_of_the_report(tmp_path, scored):
+    names = tuple(family.name for family in FAMILIES)
+    correct_nfs = np.zeros((4, len(FAMILIES), 2), np.bool_)
+    correct_nfs[:2, :, 0] = True
+    clean_n = np.array([True, True, True, False])
+    shown = Corrupted((tmp_path,) * 4, 9, names, (1, 5), clean_n, correct_nfs, clean_n, correct_nfs)
+    measured = measure_robustness(shown, resamples=50)
+    photo = Image.new("RGB", (40, 30), (90, 120, 30))
+    worse = Worse("home", measured, photo, 0, FAMILIES)
+    out = tmp_path / "out"
+    page = Page(write_domains(out, [Domain("home", tmp_path, scored)], worse=worse).read_text())
+    text = " ".join(" ".join(page.words).split())
+    assert "4 photos (of 9: it was interrupted) of home" in text
+    assert "Retained 33.3 %" in text
+    assert "jpeg 50.0 % sure 50.0 % 0.0 % sure 0.0 % 25.0 %" in text
+    told = json.loads((out / "corruptions.json").read_text("utf-8"))
+    assert told["accuracy"]["jpeg"] == {"1": 0.5, "5": 0.0}
+    assert {path.name for path in out.iterdir()} - FILES == {
+        "corruptions.json",
+        "corruptions.png",
+        "corruptions_shown.png",
+    }

@@ -1,0 +1,184 @@
+"""Which photos `binsight evaluate` asks a model about: its own, those named, those of --on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from binsight.errors import DataError, UsageError
+
+from .progress import reporting
+from .terminal import printable
+
+if TYPE_CHECKING:
+    from binsight.data.catalog import Catalog
+    from binsight.data.split import Split
+    from binsight.evaluation.asking import Model
+    from binsight.evaluation.domains import Domain, Planned
+    from binsight.evaluation.scored import Scored
+    from binsight.training.run import Run
+
+__all__ = ["Asked", "Home", "distinct", "home_of", "open_model", "paired", "planned", "show"]
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """The model, and what it knows besides answering."""
+
+    model: Model
+    threshold: float | None
+    run: Run | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Home:
+    """The first domain: photos that were named, or those of a run."""
+
+    domain: Domain
+    catalog: Catalog
+    chosen: str
+
+
+def paired(
+    folders: tuple[Path, ...], maps: tuple[Path, ...]
+) -> tuple[tuple[Path, Path | None], ...]:
+    """Each folder with its map: none, the same for all, or one for each in order."""
+    if maps and not folders:
+        raise UsageError("--map needs --on FOLDER; positional photos have the model's class names")
+    if len(maps) > 1 and len(maps) != len(folders):
+        raise UsageError(
+            f"{len(maps)} --map for {len(folders)} --on; give one for all, or one for each in order"
+        )
+    each = maps if len(maps) == len(folders) else (maps[0] if maps else None,) * len(folders)
+    return tuple(zip(folders, each, strict=True))
+
+
+def open_model(model: Path) -> Asked:
+    from binsight.evaluation.asking import BundleModel
+    from binsight.evaluation.scoring import RunModel
+    from binsight.runtime import Classifier
+    from binsight.training.run import open_run
+
+    if model.is_dir():
+        run = open_run(model)
+        return Asked(RunModel(run), None, run)
+    classifier = Classifier(model)
+    return Asked(BundleModel(classifier), classifier.metadata.threshold)
+
+
+def home_of(
+    asked: Asked,
+    photos: tuple[Path, ...],
+    split: Path | None,
+    part: str | None,
+    is_elsewhere: bool,
+    sample: int | None,
+) -> Home | None:
+    """The first domain; ``None`` if only folders of --on are to be shown."""
+    from binsight.evaluation.domains import Domain
+
+    is_named = bool(photos or split or part)
+    if asked.run is None and not photos:
+        if is_named or not is_elsewhere:
+            raise UsageError("name labelled photos to evaluate a bundle on")
+        return None
+    if asked.run is None and split is None and part is not None:
+        raise UsageError("--part needs --split")
+    try:
+        catalog, parts, chosen = _catalog(asked.run, photos, split, part)
+    except DataError as error:
+        if is_named or not is_elsewhere:
+            raise
+        message = f"the run's own photos are left out: {error}"
+        typer.secho(printable(message), fg="yellow", err=True)
+        return None
+    sources = photos or tuple(map(Path, asked.run.facts.sources if asked.run else ()))
+    name = " + ".join(map(_name, sources)) + (f" ({chosen})" if parts else "")
+    scored = _scored_home(asked.model, catalog, parts, chosen, sample)
+    domain = Domain(name, catalog.root, scored, problems=catalog.problems)
+    return Home(domain, catalog, chosen)
+
+
+def _catalog(
+    run: Run | None, photos: tuple[Path, ...], split: Path | None, part: str | None
+) -> tuple[Catalog, Split | None, str]:
+    """Photos, the split that they are a part of, and the part's name."""
+    from binsight.data.catalog import scan
+    from binsight.data.split import read_split
+    from binsight.evaluation.scoring import choose_part
+    from binsight.training.run import matching_catalog
+
+    if split is not None:
+        parts = read_split(split)
+        own = tuple(map(Path, run.facts.sources)) if run else ()
+        return matching_catalog(photos or own, parts), parts, part or choose_part(parts)
+    if run is None or (photos and part is None):
+        return scan(photos, duplicates=False), None, "photos"
+    return run.photos(photos), run.split, part or choose_part(run.split)
+
+
+def _scored_home(
+    model: Model, catalog: Catalog, parts: Split | None, chosen: str, sample: int | None
+) -> Scored:
+    from binsight.data.dataset import LabelledPhotos
+    from binsight.evaluation.domains import sample_of
+    from binsight.evaluation.scoring import labelled_part, score
+
+    paths, labelled = labelled_part(catalog, parts, chosen, model.classes)
+    drawn = sample_of(len(paths), sample)
+    paths = tuple(paths[place] for place in drawn)
+    labelled = LabelledPhotos(
+        [labelled.files[place] for place in drawn], [labelled.labels[place] for place in drawn]
+    )
+    with reporting("classifying") as report:
+        return score(model, paths, labelled, progress=report)
+
+
+def planned(
+    asked: Asked,
+    others: Sequence[tuple[Path, Path | None]],
+    sample: int | None,
+) -> list[Planned]:
+    """What to show of each folder of --on, all known before the first photo is shown."""
+    from binsight.evaluation.domains import plan_domain
+    from binsight.evaluation.mapping import ClassMap, read_map
+
+    classes = asked.model.classes
+    means = [read_map(file, classes) if file else ClassMap() for _, file in others]
+    return [
+        plan_domain(source, mapped, classes, name=_name(source), sample=sample)
+        for (source, _), mapped in zip(others, means, strict=True)
+    ]
+
+
+def _name(source: Path) -> str:
+    """What people call a folder or a CSV."""
+    return source.absolute().stem if source.suffix == ".csv" else source.absolute().name
+
+
+def distinct(domains: Sequence[Domain]) -> list[Domain]:
+    """Number the domains whose name came before."""
+    seen: Counter[str] = Counter()
+    named = []
+    for one in domains:
+        seen[one.name] += 1
+        again = seen[one.name]
+        named.append(replace(one, name=f"{one.name} #{again}") if again > 1 else one)
+    return named
+
+
+def show(asked: Asked, planned: Planned) -> Domain:
+    from binsight.evaluation.domains import score_domain
+
+    with reporting(f"classifying {printable(planned.name)}") as report:
+        domain = score_domain(asked.model, planned, progress=report)
+    if domain.problems:
+        first = domain.problems[0]
+        message = f"{domain.name}: files left out: {len(domain.problems):,}, such as {first.path}"
+        typer.secho(printable(f"{message}: {first.reason}"), fg="yellow", err=True)
+    return domain

@@ -1,0 +1,263 @@
+"""``binsight evaluate``: on other domains, with their own class names, and under corruptions."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from command_line import binsight, output, refusal
+from PIL import Image
+from small_bundle import SmallBundle, squares, write_small_bundle
+from tiny_training import draw_photos, make_run, write_weights
+from typer.testing import CliRunner
+
+from binsight import Classifier
+from binsight.evaluation import asking
+from binsight.interfaces.cli import app
+
+NAMES = {"bottles": "glass", "tins": "metal", "cats": "none", "blurred": "skip"}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_photos(tmp_path_factory.mktemp("home") / "photos", each=6)
+
+
+@pytest.fixture(scope="module")
+def kitchen(home: Path) -> Path:
+    """The same kind of photos in folders of other names, and three of other things."""
+    drawn = draw_photos(home.parent / "drawn", each=4, seed=1)
+    folder = home.parent / "kitchen"
+    for source, name in (("glass", "bottles"), ("metal", "tins"), ("paper", "paper")):
+        shutil.copytree(drawn / source, folder / name)
+    shutil.copytree(drawn / "paper", folder / "blurred")
+    (folder / "cats").mkdir()
+    for number, square in enumerate(squares(3)):
+        square.save(folder / "cats" / f"{number}.png")
+    (folder / "tins" / "broken.jpg").write_text("no photo")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def names(home: Path) -> Path:
+    lines = [f'"{name}" = "{means}"' for name, means in NAMES.items()]
+    path = home.parent / "mapping.toml"
+    path.write_text("\n".join(["[classes]", *lines]), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(home: Path) -> Path:
+    """A run folder whose best epoch is its first weights."""
+    made = make_run(home, home.parent / "run", "seed")
+    shutil.copy(write_weights(home.parent / "first.safetensors"), made.best)
+    return made.folder
+
+
+def told(folder: Path) -> dict:
+    return json.loads((folder / "metrics.json").read_text("utf-8"))
+
+
+def cells(said: str, row: str) -> list[str]:
+    """What a printed table says in one row."""
+    (line,) = (one for one in said.splitlines() if one.startswith(row))
+    return line.removeprefix(row).split()
+
+
+def test_domains_side_by_side(
+    home: Path, kitchen: Path, names: Path, small_bundle: SmallBundle, tmp_path: Path
+) -> None:
+    out = tmp_path / "report"
+    options = ("--on", kitchen, "--map", names, "--out", out)
+    done = binsight("evaluate", small_bundle.path, home, *options)
+    assert done.returncode == 0
+    assert done.stderr == (
+        "kitchen: files left out: 1, such as tins/broken.jpg: not an image that can be read\n"
+    )
+    assert cells(done.stdout, "photos of known classes") == ["18", "12"]
+    assert cells(done.stdout, "photos of none of them") == ["-", "3"]
+    assert cells(done.stdout, "left out by the map") == ["0", "4"]
+    assert cells(done.stdout, "could not be read") == ["0", "1"]
+    assert "kitchen: none of them ranked by 1 - confidence, told from" in done.stdout
+    found = told(out)
+    assert list(found["domains"]) == ["photos", "kitchen"]
+    assert found["photos"] == 18
+    away = found["domains"]["kitchen"]
+    classifier = Classifier(small_bundle.path)
+    answers = {
+        folder: classifier.classify(
+            [str(path) for path in sorted((kitchen / folder).glob("*.png"))]
+        )
+        for folder in ("bottles", "tins", "paper", "cats")
+    }
+    right = [
+        one.label == NAMES.get(folder, folder)
+        for folder in ("bottles", "tins", "paper")
+        for one in answers[folder]
+    ]
+    assert away["known"]["accuracy"]["value"] == pytest.approx(sum(right) / 12)
+    known_sure = [one.sure for folder in ("bottles", "tins", "paper") for one in answers[folder]]
+    assert away["sure"]["coverage"]["value"] == pytest.approx(sum(known_sure) / 12)
+    cats = answers["cats"]
+    assert away["strange"]["accepted"]["value"] == pytest.approx(sum(c.sure for c in cats) / 3)
+    assert (out / "2-kitchen-reliability.png").is_file()
+
+
+def test_a_sample_of_each_domain(
+    home: Path, kitchen: Path, names: Path, small_bundle: SmallBundle, tmp_path: Path
+) -> None:
+    options = ("--on", kitchen, "--map", names, "--sample", 5, "--out", tmp_path)
+    output("evaluate", small_bundle.path, home, *options)
+    found = told(tmp_path)
+    assert found["photos"] == 5
+    away = found["domains"]["kitchen"]
+    strange = away["strange"]["photos"] if away["strange"] else 0
+    assert away["known"]["photos"] + strange + away["unreadable"] == 5
+    assert found["facts"]["sample"] == "at most 5 photos of each domain"
+
+
+def test_only_other_domains_each_with_its_map(
+    home: Path, kitchen: Path, names: Path, small_bundle: SmallBundle, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text('[classes]\nglass = "none"\nmetal = "none"\npaper = "none"\n')
+    options = ("--on", kitchen, "--map", names, "--on", home, "--map", other)
+    said = output("evaluate", small_bundle.path, *options, cwd=tmp_path)
+    assert said.endswith("report: small-evaluation-kitchen+photos/report.html\n")
+    assert cells(said, "photos of known classes") == ["12", "-"]
+    assert cells(said, "photos of none of them") == ["3", "18"]
+    assert (
+        "photos: none of them ranked by 1 - confidence, told from the known photos of kitc" in said
+    )
+
+
+def test_the_same_folder_twice_is_two_domains(
+    home: Path, small_bundle: SmallBundle, tmp_path: Path
+) -> None:
+    output("evaluate", small_bundle.path, home, "--on", home, "--out", tmp_path)
+    found = told(tmp_path)["domains"]
+    assert list(found) == ["photos", "photos #2"]
+    assert found["photos"]["known"]["confusion"] == found["photos #2"]["known"]["confusion"]
+
+
+def test_a_run_on_its_own_photos_and_elsewhere(
+    run: Path, kitchen: Path, names: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "report"
+    said = output("evaluate", run, "--on", kitchen, "--map", names, "--out", out)
+    assert list(told(out)["domains"]) == ["photos (val)", "kitchen"]
+    assert "answered (sure)" not in said  # a run knows no threshold
+    assert cells(said, "  accepted (sure)") == ["-", "-"]
+    assert cells(said, "  AUROC")[1].endswith("%")
+
+
+def test_a_run_whose_own_photos_are_gone(
+    run: Path, kitchen: Path, names: Path, tmp_path: Path
+) -> None:
+    moved = tmp_path / "run"
+    shutil.copytree(run, moved)
+    facts = json.loads((moved / "run.json").read_text("utf-8"))
+    (moved / "run.json").write_text(json.dumps(facts | {"sources": [str(tmp_path / "gone")]}))
+    done = binsight("evaluate", moved, "--on", kitchen, "--map", names, "--out", tmp_path / "out")
+    assert done.returncode == 0
+    assert done.stderr.startswith("the run's own photos are left out: ")
+    assert list(told(tmp_path / "out")["domains"]) == ["kitchen"]
+    assert "no such folder" in refusal("evaluate", moved)
+
+
+def test_mistakes_are_told_before_any_photo_is_shown(
+    home: Path, kitchen: Path, names: Path, small_bundle: SmallBundle, tmp_path: Path
+) -> None:
+    bundle = small_bundle.path
+    line = refusal("evaluate", bundle, home, "--on", home, "--on", kitchen, cwd=tmp_path)
+    for name in ("blurred", "bottles", "cats", "tins"):
+        assert f'"{name}" = "..."' in line
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text('[classes]\ntins = "tin"\ncats = "no"\n')
+    line = refusal("evaluate", bundle, home, "--on", kitchen, "--map", wrong, cwd=tmp_path)
+    assert '"tins" = "tin", "cats" = "no"' in line
+    assert "--map needs --on" in refusal("evaluate", bundle, home, "--map", names)
+    options = ("--on", home, "--on", home, "--on", home, "--map", names, "--map", names)
+    assert "2 --map for 3 --on" in refusal("evaluate", bundle, *options)
+    assert "no such folder" in refusal("evaluate", bundle, "--on", tmp_path / "gone")
+    assert "name labelled photos" in refusal("evaluate", bundle)
+    assert [path.name for path in tmp_path.iterdir()] == ["wrong.toml"]
+
+
+def test_corruptions(home: Path, small_bundle: SmallBundle, tmp_path: Path) -> None:
+    options = ("--corruptions", "--sample", 3, "--severities", "5,1", "--out", tmp_path)
+    said = output("evaluate", small_bundle.path, home, *options)
+    found = json.loads((tmp_path / "corruptions.json").read_text("utf-8"))
+    assert (found["photos"], found["wanted"]) == (3, 3)
+    assert len(found["accuracy"]) == 12
+    assert all(list(row) == ["1", "5"] for row in found["accuracy"].values())
+    assert found["clean"]["value"] == told(tmp_path)["accuracy"]["value"]
+    assert len(cells(said, "gaussian noise")) == 3
+    assert cells(said, "clean")[0] == f"{found['clean']['value']:.1%}"
+    for name in ("corruptions.png", "corruptions_shown.png"):
+        with Image.open(tmp_path / name) as picture:
+            assert min(picture.size) > 300
+
+
+def test_corruptions_of_a_run(run: Path, tmp_path: Path) -> None:
+    options = ("--corruptions", "--severities", "3", "--out", tmp_path)
+    output("evaluate", run, *options)
+    found = json.loads((tmp_path / "corruptions.json").read_text("utf-8"))
+    assert found["clean"]["value"] == told(tmp_path)["accuracy"]["value"]
+    assert found["coverage"] is None
+
+
+@pytest.mark.parametrize("severities", ["0", "1,6", "", "1;2", "two"])
+def test_severities_that_are_none_are_refused(
+    home: Path, small_bundle: SmallBundle, severities: str
+) -> None:
+    options = ("--corruptions", "--severities", severities)
+    assert "give some of 1,2,3,4,5" in refusal("evaluate", small_bundle.path, home, *options)
+
+
+def test_corruptions_need_a_known_class(
+    home: Path, kitchen: Path, small_bundle: SmallBundle, tmp_path: Path
+) -> None:
+    none = tmp_path / "none.toml"
+    none.write_text("[classes]\n" + "\n".join(f'{one} = "none"' for one in (*NAMES, "paper")))
+    options = ("--on", kitchen, "--map", none, "--corruptions")
+    assert "needs photos of classes" in refusal("evaluate", small_bundle.path, *options)
+
+
+def test_interrupting_corruptions_keeps_what_is_done(
+    home: Path, small_bundle: SmallBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = asking.BundleModel.answers
+
+    def interrupted(self, photos):
+        shown = iter(photos)
+        first = next(shown)
+        if not isinstance(first, Image.Image):  # files are not corrupted
+            yield from whole(self, [first, *shown])
+            return
+        yield from whole(self, [first, *(next(shown) for _ in range(2 * 13 + 4))])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(asking.BundleModel, "answers", interrupted)
+    options = ["--corruptions", "--severities", "2", "--out", str(tmp_path)]
+    done = CliRunner().invoke(app, ["evaluate", str(small_bundle.path), str(home), *options])
+    assert done.exit_code == 130
+    assert "2 of 18, interrupted" in done.output
+    assert json.loads((tmp_path / "corruptions.json").read_text("utf-8"))["photos"] == 2
+    assert "(of 18: it was interrupted)" in (tmp_path / "report.html").read_text("utf-8")
+
+
+def test_predictions_say_what_is_sure(
+    home: Path, kitchen: Path, names: Path, tmp_path: Path
+) -> None:
+    bundle = write_small_bundle(tmp_path / "strict.onnx", threshold=1.0).path
+    options = ("--on", kitchen, "--map", names, "--out", tmp_path / "out")
+    output("evaluate", bundle, home, *options)
+    for name, photos in (("", 18), ("2-kitchen-", 15)):
+        path = tmp_path / "out" / f"{name}predictions.csv"
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [row["sure"] for row in rows] == ["0"] * photos
