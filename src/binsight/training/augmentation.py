@@ -15,6 +15,7 @@ from torchvision.transforms import v2
 from binsight.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
 from .recipe import Augmentation
+from .scenes import Scene
 
 __all__ = ["augmenter", "batch_mixer"]
 
@@ -22,9 +23,7 @@ __all__ = ["augmenter", "batch_mixer"]
 def augmenter(how: Augmentation, size: int) -> v2.Transform:
     """A transform from an RGB image to a normalised (3, size, size) float tensor."""
     steps: list[v2.Transform] = [
-        v2.RandomResizedCrop(size, scale=(how.min_scale, 1.0), antialias=True)
-        if how.min_scale < 1
-        else v2.Compose([v2.Resize(size, antialias=True), v2.CenterCrop(size)]),
+        _crop(how, size),
         v2.RandomHorizontalFlip(how.horizontal_flip),
         v2.RandomVerticalFlip(how.vertical_flip),
         v2.RandomApply([_QuarterTurn()], how.quarter_turn),
@@ -39,6 +38,14 @@ def augmenter(how: Augmentation, size: int) -> v2.Transform:
     steps.append(v2.Normalize(list(IMAGENET_MEAN), list(IMAGENET_STD)))
     steps.append(v2.RandomErasing(how.erasing))
     return v2.Compose(steps)
+
+
+def _crop(how: Augmentation, size: int) -> v2.Transform:
+    if how.background or how.zoom_out:
+        return Scene(size, how.min_scale, how.background, how.zoom_out)
+    if how.min_scale < 1:
+        return v2.RandomResizedCrop(size, scale=(how.min_scale, 1.0), antialias=True)
+    return v2.Compose([v2.Resize(size, antialias=True), v2.CenterCrop(size)])
 
 
 class _QuarterTurn(v2.Transform):  # type: ignore[misc]  # torchvision has no types

@@ -31,6 +31,8 @@ class Augmentation(BaseModel):
 
     Args:
         min_scale: smallest share of the photo's area that a random crop keeps.
+        background: probability that an object on a plain board is shown on another surface.
+        zoom_out: probability that the view is larger than the photo.
         horizontal_flip: probability.
         vertical_flip: probability.
         quarter_turn: probability of a turn by 90, 180 or 270 degrees.
@@ -51,6 +53,8 @@ class Augmentation(BaseModel):
     model_config = Strict
 
     min_scale: Annotated[float, Field(gt=0, le=1)] = 1.0
+    background: Probability = 0.0
+    zoom_out: Probability = 0.0
     horizontal_flip: Probability = 0.5
     vertical_flip: Probability = 0.0
     quarter_turn: Probability = 0.0
