@@ -17,7 +17,7 @@ __all__ = ["backdrop"]
 
 Floats = NDArray[np.float32]
 Random = np.random.Generator
-SIDE = 256  # pixels that are drawn of the longer side, at most
+SIDE = 160  # pixels that are drawn of the longer side, at most: a surface is a little out of focus
 
 # Ranges of hue, saturation and value.
 PALETTES = (
@@ -85,7 +85,8 @@ def _noise(width: int, height: int, random: Random, across: float, down: float) 
     return np.array(coarse.resize((width, height), Image.Resampling.BILINEAR))
 
 
-def _octaves(width: int, height: int, random: Random) -> Floats:
+def _floor(width: int, height: int, random: Random) -> Floats:
+    """Stains of all sizes."""
     cells = random.uniform(2, 5)
     fading = random.uniform(0.4, 0.8)
     total_hw = np.zeros((height, width), np.float32)
@@ -94,10 +95,6 @@ def _octaves(width: int, height: int, random: Random) -> Floats:
             width, height, random, cells * 2**octave, cells * 2**octave * height / width
         )
     return total_hw
-
-
-def _floor(width: int, height: int, random: Random) -> Floats:
-    return _octaves(width, height, random)
 
 
 def _gravel(width: int, height: int, random: Random) -> Floats:
@@ -140,7 +137,7 @@ def _tiles(width: int, height: int, random: Random) -> Floats:
     tone_hw = tones[down_h.astype(int)[:, None], across_hw.astype(int)]
     joint = random.uniform(0.03, 0.09)
     joint_hw = ((down_h % 1 < joint * rows / columns)[:, None]) | (across_hw % 1 < joint)
-    rough_hw = _octaves(width, height, random) * random.uniform(0.05, 0.5)
+    rough_hw = _noise(width, height, random, width / 3, height / 3) * random.uniform(0.05, 0.4)
     values_hw: Floats = (
         tone_hw + rough_hw + random.choice([-2.0, 2.0]) * joint_hw.astype(np.float32)
     )

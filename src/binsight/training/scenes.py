@@ -22,6 +22,7 @@ from .backdrops import backdrop
 
 __all__ = ["Scene"]
 
+Bytes = NDArray[np.uint8]
 Box = tuple[float, float, float, float]
 Random = np.random.Generator
 COARSE = 96  # pixels of the longer side where the object is looked for
@@ -30,10 +31,12 @@ DARK = (0.5, 0.3)  # the same for the share of the board's light in it
 REACH = (0.2, 0.45)  # share of object around a pixel: from where on it may belong to it
 INSIDE = (0.65, 0.95)  # and does
 SMALLEST = 0.4  # of its size in the photo, at which a cut out object is shown
-SMALLEST_PHOTO = 0.6  # the same for a photo with its surroundings, or cut off by its edge
+SMALLEST_CUT_OFF = 0.6  # if the photo cuts it off, and it stays at the view's edge
+SMALLEST_PHOTO = 0.75  # of a photo that keeps its surroundings
 RIM = 0.15  # of the photo's sides, over which it fades into a larger view
 STRETCH = 0.14  # logarithm: half of that of torchvision's 3:4 and 4:3
 CENTRE = (0.25, 0.75)  # of a larger view: where the object's centre may be
+PHOTO_CENTRE = (0.4, 0.6)  # or the photo's
 
 
 class Scene(v2.Transform):  # type: ignore[misc]  # torchvision has no types
@@ -112,7 +115,7 @@ def _extent(covered_n: NDArray[np.bool_]) -> tuple[float, tuple[bool, bool]]:
 def _coarse(photo: Image.Image) -> Image.Image:
     scale = COARSE / max(photo.size)
     width, height = (max(16, round(scale * side)) for side in photo.size)
-    return photo.resize((width, height), Image.Resampling.BOX)
+    return photo.resize((width, height), Image.Resampling.BOX, reducing_gap=1.0)
 
 
 def _larger_view(photo_size: tuple[int, int], cutout: _Cutout | None, random: Random) -> Box | None:
@@ -120,19 +123,20 @@ def _larger_view(photo_size: tuple[int, int], cutout: _Cutout | None, random: Ra
 
     ``None`` if the object reaches two edges that face each other.
     """
-    centres = (0.5, 0.5) if cutout is None else cutout.centre
-    cut_off = ((False, False),) * 2 if cutout is None else cutout.cut_off
+    centres, cut_off = ((0.5, 0.5), ((False, False), (False, False)))
+    smallest, places = SMALLEST_PHOTO, PHOTO_CENTRE
+    if cutout is not None:
+        centres, cut_off = cutout.centre, cutout.cut_off
+        smallest, places = SMALLEST_CUT_OFF if any(map(any, cut_off)) else SMALLEST, CENTRE
     if any(first and last for first, last in cut_off):
         return None
-    whole = cutout is not None and not any(map(any, cut_off))
-    zoom = random.uniform(SMALLEST if whole else SMALLEST_PHOTO, 1)
-    side = math.sqrt(photo_size[0] * photo_size[1]) / zoom
+    side = math.sqrt(photo_size[0] * photo_size[1]) / random.uniform(smallest, 1)
     stretch = math.exp(random.uniform(-STRETCH, STRETCH))
     starts, ends = [], []
     for length, photo_side, centre, (first, last) in zip(
         (side * stretch, side / stretch), photo_size, centres, cut_off, strict=True
     ):
-        start = centre * photo_side - random.uniform(*CENTRE) * length
+        start = centre * photo_side - random.uniform(*places) * length
         start = 0 if first else photo_side - length if last else start
         starts.append(start)
         ends.append(start + length)
@@ -142,17 +146,19 @@ def _larger_view(photo_size: tuple[int, int], cutout: _Cutout | None, random: Ra
 def _elsewhere(photo: Image.Image, cutout: _Cutout, view: Box, scene: Image.Image) -> Image.Image:
     """The object, and the light on its board, in a scene."""
     seen = _seen(photo, view, scene.size)
-    light = seen.point(_light_of(cutout.board_c))
     near = _seen(cutout.mask, _scaled(view, photo.size, cutout.mask.size), scene.size)
-    opacity = _opacity(light, near)
-    light.paste("white", mask=ImageChops.invert(_inside(photo.size, view, scene.size)))
+    light_hwc = _light(np.asarray(seen), cutout.board_c)
+    opacity = Image.fromarray(_opacity(light_hwc, np.asarray(near)))
+    light = Image.fromarray(light_hwc)
+    if not _within(view, photo.size):
+        light.paste("white", mask=ImageChops.invert(_inside(photo.size, view, scene.size)))
     return Image.composite(seen, ImageChops.multiply(scene, light), opacity)
 
 
 def _surrounded(photo: Image.Image, view: Box, size: tuple[int, int]) -> Image.Image:
     """What a view shows; beyond the photo, its mirror image out of focus."""
-    if view[0] >= 0 and view[1] >= 0 and view[2] <= photo.width and view[3] <= photo.height:
-        return photo.resize(size, Image.Resampling.BILINEAR, view)
+    if _within(view, photo.size):
+        return _seen(photo, view, size)
     coarse = _coarse(photo)
     left, top, right, bottom = _scaled(view, photo.size, coarse.size)
     before = [max(0, math.ceil(-one)) for one in (top, left)]
@@ -165,6 +171,10 @@ def _surrounded(photo: Image.Image, view: Box, size: tuple[int, int]) -> Image.I
     return scene
 
 
+def _within(view: Box, photo_size: tuple[int, int]) -> bool:
+    return min(view[:2]) >= 0 and view[2] <= photo_size[0] and view[3] <= photo_size[1]
+
+
 def _scaled(view: Box, old: tuple[int, int], new: tuple[int, int]) -> Box:
     across, down = new[0] / old[0], new[1] / old[1]
     return (view[0] * across, view[1] * down, view[2] * across, view[3] * down)
@@ -172,6 +182,8 @@ def _scaled(view: Box, old: tuple[int, int], new: tuple[int, int]) -> Box:
 
 def _seen(photo: Image.Image, view: Box, size: tuple[int, int]) -> Image.Image:
     """What a view shows; black beyond the photo."""
+    if _within(view, photo.size):
+        return photo.resize(size, Image.Resampling.BILINEAR, view)
     left, top, right, bottom = view
     whole = (math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom))
     box = (left - whole[0], top - whole[1], right - whole[0], bottom - whole[1])
@@ -190,28 +202,30 @@ def _inside(photo_size: tuple[int, int], view: Box, size: tuple[int, int]) -> Im
     return Image.fromarray((255 * shares[1][:, None] * shares[0]).astype(np.uint8))
 
 
-def _light_of(board_c: NDArray[np.float32]) -> list[int]:
-    """A table from each channel's level to the light that fell there; 255 is the board's own."""
-    levels = np.arange(256) * 255 / board_c[:, None]
-    return [int(level) for level in levels.clip(0, 255).ravel()]
+def _light(photo_hwc: Bytes, board_c: NDArray[np.float32]) -> Bytes:
+    """The light that fell on a board of this colour; 255 is the board's own."""
+    light_hwc = np.empty_like(photo_hwc)
+    for channel, board in enumerate(board_c):
+        levels = (np.arange(256) * 255 / board).clip(0, 255).astype(np.uint8)
+        light_hwc[..., channel] = levels[photo_hwc[..., channel]]
+    return light_hwc
 
 
-def _opacity(light: Image.Image, near: Image.Image) -> Image.Image:
-    """A mask (L): all of the inside; near the edge, what is no shadow by its colour or darkness.
+def _opacity(light_hwc: Bytes, near_hw: Bytes) -> Bytes:
+    """All of the inside; near the edge, what is no shadow by its colour or darkness: 0 to 255.
 
     An edge's pixel that is half board lets the new surface through, darker: no white seam is left.
     """
-    red, green, blue = light.split()
-    most = ImageChops.lighter(ImageChops.lighter(red, green), blue)
-    least = ImageChops.darker(ImageChops.darker(red, green), blue)
-    coloured = ImageChops.subtract(most, least).point(_ramp(*COLOURED))
-    hides = ImageChops.lighter(coloured, most.point(_ramp(*DARK)))
-    reach = ImageChops.darker(hides, near.point(_ramp(*REACH)))
-    return ImageChops.lighter(reach, near.point(_ramp(*INSIDE)))
+    red, green, blue = np.moveaxis(light_hwc, 2, 0)
+    most_hw = np.maximum(np.maximum(red, green), blue)
+    least_hw = np.minimum(np.minimum(red, green), blue)
+    hides_hw = np.maximum(_ramp(COLOURED)[most_hw - least_hw], _ramp(DARK)[most_hw])
+    reach_hw = np.minimum(hides_hw, _ramp(REACH)[near_hw])
+    return np.asarray(np.maximum(reach_hw, _ramp(INSIDE)[near_hw]))
 
 
 @cache
-def _ramp(none: float, all_: float) -> list[int]:
+def _ramp(ends: tuple[float, float]) -> Bytes:
     """A table of 256 levels that goes from 0 to 255 between two shares."""
-    shares = (np.linspace(0, 1, 256) - none) / (all_ - none)
-    return [int(level) for level in (255 * shares).clip(0, 255)]
+    shares = (np.linspace(0, 1, 256) - ends[0]) / (ends[1] - ends[0])
+    return (255 * shares).clip(0, 255).astype(np.uint8)
