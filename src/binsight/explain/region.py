@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Region", "connected", "hottest_region"]
+from binsight.board import connected
+
+__all__ = ["Region", "hottest_region"]
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -77,17 +79,3 @@ def _words(heat_hw: Floats) -> str:
         centre = float(profile @ (np.arange(length) + 0.5)) / total / length
         thirds.append(min(2, int(3 * centre)))
     return WORDS[thirds[0]][thirds[1]]
-
-
-def connected(seeds_hw: Bools, allowed_hw: Bools) -> Bools:
-    """All allowed places that are reached from allowed seeds by steps to a direct neighbour."""
-    reached_hw = seeds_hw & allowed_hw
-    count = -1
-    while count != (count := int(np.count_nonzero(reached_hw))):
-        grown_hw = reached_hw.copy()
-        grown_hw[1:] |= reached_hw[:-1]
-        grown_hw[:-1] |= reached_hw[1:]
-        grown_hw[:, 1:] |= reached_hw[:, :-1]
-        grown_hw[:, :-1] |= reached_hw[:, 1:]
-        reached_hw = grown_hw & allowed_hw
-    return reached_hw

@@ -4,7 +4,7 @@
   the curve. Insertion: adding what is hot first to a blurred photo should make it rise soon: a
   large area (Petsiuk et al. 2018, "RISE: Randomized Input Sampling for Explanation", section 4.2).
 * Pointing game: the hottest place should lie on the object (Zhang et al. 2016, "Top-down Neural
-  Attention by Excitation Backprop"). The object is found by `board`.
+  Attention by Excitation Backprop"). The object is found by `binsight.board`.
 
 Each is also asked of two maps that know nothing of the network: one of random heat, of the same
 grain, and one that is hot in the centre, where photographers put things. A map that means something
@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ImageFilter
 
+from binsight.board import object_mask
 from binsight.images import DEFAULT_LIMITS, ImageLimits, ImageSource, decode
 from binsight.preprocess import apply, shape_for_model
 
-from .board import object_mask
 from .explainers import Explainer, Look, class_number
 from .grid import Grid
 

@@ -31,17 +31,26 @@ class Augmentation(BaseModel):
 
     Args:
         min_scale: smallest share of the photo's area that a random crop keeps.
+        background: probability that an object on a plain board is shown on another surface.
+        zoom_out: probability that the view is larger than the photo.
         horizontal_flip: probability.
         vertical_flip: probability.
         quarter_turn: probability of a turn by 90, 180 or 270 degrees.
         rotation_degrees: largest small turn, either way.
+        perspective: probability of a view from one side.
+        light: probability of another lamp: colour, exposure, gamma, and a slope, spot or shadow.
         brightness: largest relative change; likewise contrast and saturation.
         contrast: see brightness.
         saturation: see brightness.
         hue: largest shift, as a share of the colour circle.
         grayscale: probability of losing all colour.
+        trivial: probability of one random change (TrivialAugment, Mueller and Hutter 2021).
+        pixelate: probability of fewer pixels.
+        motion: probability of a blur along a line.
         blur: probability of a Gaussian blur.
-        jpeg: probability of a re-compression at quality 30 to 90.
+        noise: probability of a sensor's noise.
+        jpeg: probability of a re-compression.
+        jpeg_lowest: quality of the strongest one; the weakest has 90.
         erasing: probability of one grey rectangle.
         mix: probability that a batch is mixed, half by MixUp (Zhang et al. 2018), half by CutMix
             (Yun et al. 2019).
@@ -51,17 +60,26 @@ class Augmentation(BaseModel):
     model_config = Strict
 
     min_scale: Annotated[float, Field(gt=0, le=1)] = 1.0
+    background: Probability = 0.0
+    zoom_out: Probability = 0.0
     horizontal_flip: Probability = 0.5
     vertical_flip: Probability = 0.0
     quarter_turn: Probability = 0.0
     rotation_degrees: Annotated[float, Field(ge=0, le=180)] = 0.0
+    perspective: Probability = 0.0
+    light: Probability = 0.0
     brightness: Probability = 0.0
     contrast: Probability = 0.0
     saturation: Probability = 0.0
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     grayscale: Probability = 0.0
+    trivial: Probability = 0.0
+    pixelate: Probability = 0.0
+    motion: Probability = 0.0
     blur: Probability = 0.0
+    noise: Probability = 0.0
     jpeg: Probability = 0.0
+    jpeg_lowest: Annotated[int, Field(ge=1, le=90)] = 30
     erasing: Probability = 0.0
     mix: Probability = 0.0
     mixup_alpha: Positive = 0.3

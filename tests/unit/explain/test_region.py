@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from binsight.explain.region import Region, connected, hottest_region
+from binsight.explain.region import Region, hottest_region
 
 
 def heat(rows: slice, columns: slice, value: float = 1.0, shape=(30, 60)) -> np.ndarray:
@@ -56,16 +56,3 @@ def test_a_region_over_half_of_the_photo_is_most_of_it():
 
 def test_no_heat_no_region():
     assert hottest_region(np.zeros((5, 5), np.float32), (50, 50)) is None
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_connected_is_scipys_label(seed: int):
-    from scipy.ndimage import label
-
-    allowed = np.random.default_rng(seed).random((40, 50)) < 0.6
-    start = tuple(np.argwhere(allowed)[7])
-    seeds = np.zeros_like(allowed)
-    seeds[start] = True
-    labels, _ = label(allowed)
-    assert np.array_equal(connected(seeds, allowed), labels == labels[start])
-    assert not connected(~allowed & seeds, allowed).any()

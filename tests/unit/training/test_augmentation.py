@@ -13,16 +13,25 @@ from binsight.training.recipe import Augmentation, load_recipe  # noqa: E402
 STILL = Augmentation(horizontal_flip=0.0)
 STRONG = Augmentation(
     min_scale=0.3,
+    background=0.5,
+    zoom_out=0.5,
     vertical_flip=0.5,
     quarter_turn=0.5,
     rotation_degrees=20,
+    perspective=0.5,
+    light=0.5,
     brightness=0.4,
     contrast=0.4,
     saturation=0.4,
     hue=0.1,
     grayscale=0.2,
+    trivial=0.2,
+    pixelate=0.3,
+    motion=0.3,
     blur=0.5,
+    noise=0.3,
     jpeg=0.5,
+    jpeg_lowest=10,
     erasing=0.5,
 )
 
@@ -57,6 +66,78 @@ def test_without_changes_it_is_what_the_trained_model_sees() -> None:
     image = photo(32, 32)
     expected = apply(image, PreprocessSpec(size=32, resize_to=32))
     assert np.abs(drawn(STILL, image, 0).numpy() - expected).max() < 1e-5
+
+
+def test_without_the_new_changes_the_same_numbers_are_drawn() -> None:
+    """A recipe that does not ask for more sees torchvision's photos, as it always did."""
+    from torchvision.transforms import v2
+
+    how = Augmentation(
+        min_scale=0.5, vertical_flip=0.3, brightness=0.3, contrast=0.2, hue=0.05, erasing=0.5
+    )
+    expected = v2.Compose(
+        [
+            v2.RandomResizedCrop(32, (0.5, 1.0)),
+            v2.RandomHorizontalFlip(0.5),
+            v2.RandomVerticalFlip(0.3),
+            v2.RandomApply([v2.Identity()], 0),  # quarter turns
+            v2.ColorJitter(0.3, 0.2, 0.0, 0.05),
+            v2.RandomGrayscale(0),
+            v2.RandomApply([v2.Identity()], 0),  # blur
+            v2.RandomApply([v2.Identity()], 0),  # JPEG
+            v2.ToImage(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+            v2.RandomErasing(0.5),
+        ]
+    )
+    for seed in range(10):
+        found = drawn(how, photo(70, 50), seed)
+        torch.manual_seed(seed)
+        assert torch.equal(found, expected(photo(70, 50)))
+
+
+@pytest.mark.parametrize(
+    "name", ["background", "zoom_out", "perspective", "light", "pixelate", "motion", "noise"]
+)
+def test_a_change_happens_as_often_as_asked(name: str) -> None:
+    down, across = np.mgrid[:90, :120]
+    pixels = np.full((90, 120, 3), 210, np.uint8)
+    pixels[np.hypot(across - 60, down - 45) < 30] = (150, 60, 40)
+    image = Image.fromarray(pixels)
+    still = drawn(STILL, image, 0, size=90)
+    how = Augmentation(horizontal_flip=0, **{name: 0.4})
+    # Without a larger view, both take the central square: resampled in one step or in two.
+    found = [drawn(how, image, seed, size=90) for seed in range(150)]
+    changed = [float((one - still).abs().mean()) > 0.01 for one in found]
+    assert 38 <= sum(changed) <= 82  # 60 expected, 3.6 standard deviations either way
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        Augmentation(horizontal_flip=0, rotation_degrees=45),
+        Augmentation(horizontal_flip=0, rotation_degrees=180),
+        Augmentation(horizontal_flip=0, perspective=1),
+    ],
+)
+def test_turns_leave_no_black_corner(how: Augmentation) -> None:
+    light = Image.new("RGB", (50, 50), (200, 200, 200))
+    still = drawn(STILL, light, 0)
+    for seed in range(30):
+        assert torch.allclose(drawn(how, light, seed), still, atol=0.03)
+
+
+def test_the_inside_of_a_turn_is_torchvisions() -> None:
+    from torchvision.transforms import v2
+
+    image = photo(32, 32).resize((64, 64))
+    for seed in range(5):
+        found = drawn(Augmentation(horizontal_flip=0, rotation_degrees=30), image, seed, size=64)
+        torch.manual_seed(seed)
+        torch.rand(3)  # flips and quarter turn
+        turned = v2.RandomRotation(30, v2.InterpolationMode.BILINEAR)(image)
+        assert torch.equal(found[:, 20:44, 20:44], drawn(STILL, turned, 0, 64)[:, 20:44, 20:44])
 
 
 @pytest.mark.parametrize(
