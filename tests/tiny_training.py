@@ -70,6 +70,7 @@ def make_run(
     *,
     weights: str | Path = "none",
     shares: dict[str, float] | None = None,
+    teachers: tuple[Path, ...] = (),
     **changes: Any,
 ) -> Any:
     """A run folder with a small network on a split of drawn photos; nothing is trained yet."""
@@ -87,6 +88,7 @@ def make_run(
         sources=(photos,),
         weights=str(weights),
         shares=shares,
+        teachers=teachers,
     )
 
 

@@ -43,6 +43,13 @@ RECIPES: dict[str, dict[str, Any]] = {
         "augmentation.mix": 0.7,
         "shares": {"paper": 0.6},
     },
+    "accurate": {
+        "warmup_epochs": 1,
+        "learning_rate": 1e-2,
+        "layer_decay": 0.7,
+        "ema_decay": 0.5,
+        "augmentation.background": 0,
+    },
 }
 
 

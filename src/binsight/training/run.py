@@ -131,13 +131,16 @@ def create_run(
     """Make a new run folder.
 
     Raises:
-        UsageError: the folder is in use, or a share is wrong or of no training photo.
+        UsageError: the folder is in use, a share is wrong or of no training photo, or a teacher
+            would have to look at endless views.
     """
     from binsight import __version__
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not empty; choose another --out, or --resume it")
     _check_shares(shares or {}, split)
+    if teachers and not recipe.views:
+        raise UsageError("a teacher's answers are kept for each view; set views, such as views=4")
     facts = Facts(
         sources=tuple(str(source.absolute()) for source in sources),
         weights=weights,

@@ -186,3 +186,62 @@ def test_every_number_matters_to_a_seed(numbers: list[int], place: int, other: i
     seed = mixed_seed(*numbers)
     assert 0 <= seed < 2**63
     assert (seed == mixed_seed(*changed)) == (numbers == changed)
+
+
+def with_digests(photos: LabelledPhotos) -> LabelledPhotos:
+    digests = [f"{number + 1:064x}"[::-1] for number in range(len(photos.files))]
+    return LabelledPhotos(photos.files, photos.labels, digests)
+
+
+def pictures(found: Batches) -> dict[int, torch.Tensor]:
+    return {
+        int(label): image
+        for images, labels in found
+        for image, label in zip(images, labels, strict=True)
+    }
+
+
+def test_views_come_round_again(photos: LabelledPhotos) -> None:
+    epochs = [
+        pictures(batches(with_digests(photos), batch=7, first_epoch=epoch, views=2))
+        for epoch in range(4)
+    ]
+    for label in range(7):
+        assert torch.equal(epochs[0][label], epochs[2][label])
+        assert torch.equal(epochs[1][label], epochs[3][label])
+        assert not torch.equal(epochs[0][label], epochs[1][label])
+
+
+def test_views_go_with_the_photo_whatever_its_place(photos: LabelledPhotos) -> None:
+    whole = with_digests(photos)
+    half = LabelledPhotos(whole.files[3:], whole.labels[3:], whole.digests[3:])
+    of_whole = pictures(batches(whole, batch=7, views=2))
+    of_half = pictures(batches(half, batch=4, views=2))
+    assert all(torch.equal(of_whole[label], of_half[label]) for label in range(3, 7))
+
+
+def test_what_is_kept_takes_the_image_s_place(photos: LabelledPhotos) -> None:
+    known = with_digests(photos)
+    place_of = {digest: place for place, digest in enumerate(known.digests)}
+
+    def stages(digest: str, view: int) -> torch.Tensor:
+        return torch.tensor([place_of[digest], view])
+
+    def teacher(digest: str, view: int) -> torch.Tensor:
+        return torch.tensor([10 * place_of[digest] + view])
+
+    loader = training_loader(
+        Views(known, NoisyCopy(), size=8, seed=0, count=3),
+        batch=7,
+        workers=0,
+        first_epoch=4,
+        stages=stages,
+        teacher=teacher,
+    )
+    [(images, labels, taught)] = list(loader)
+    assert images.tolist() == [[label, 1] for label in labels]
+    assert taught.tolist() == [[10 * label + 1] for label in labels]
+    [(shown, _)] = list(
+        evaluation_loader(known, PreprocessSpec(size=32), batch=7, workers=0, stages=stages)
+    )
+    assert shown.tolist() == [[place, 0] for place in range(7)]

@@ -128,3 +128,28 @@ def test_frozen_statistics_still_let_the_weights_learn(network: Network) -> None
     assert not changed(before, network)
     assert all(parameter.grad is not None for parameter in network.backbone_parameters())
     assert network.features.training
+
+
+def test_what_first_stages_made_goes_on_from_there(network: Network) -> None:
+    network.eval()
+    images = torch.randn(2, 3, 32, 32)
+    whole = network(images)
+    halfway = network.features[:1](images)
+    for one, other in zip(whole, network(halfway, 1), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_stages_are_the_backbone_in_order(network: Network) -> None:
+    found = [id(parameter) for stage in network.stages() for parameter in stage]
+    assert found == [id(parameter) for parameter in network.backbone_parameters()]
+    assert all(network.stages())
+
+
+def test_frozen_stages_stay_when_the_rest_thaws(network: Network) -> None:
+    network.freeze_backbone(False, stages=1)
+    network(torch.randn(4, 3, 32, 32)).logits_nc.sum().backward()
+    assert all(parameter.grad is None for parameter in network.features[0].parameters())
+    assert not network.features[0].training
+    assert network.features.training
+    rest = [*network.features[1:].parameters(), *network.neck.parameters()]
+    assert all(parameter.grad is not None for parameter in rest)

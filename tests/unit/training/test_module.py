@@ -208,3 +208,25 @@ def test_frozen_batchnorm_keeps_its_statistics_while_its_weights_learn(frozen: b
         torch.equal(warmed["features.1.running_mean"], trained["features.1.running_mean"]) is frozen
     )
     assert not torch.equal(warmed["features.1.weight"], trained["features.1.weight"])
+
+
+def test_each_stage_learns_slower_than_the_one_above() -> None:
+    diary, module = fitted(Recipe(epochs=1, learning_rate=0.01, layer_decay=0.5, batch=4))
+    *backbone, head = module.trainer.optimizers[0].param_groups
+    stages = module.network.stages()
+    assert [len(group["params"]) for group in backbone] == [len(stage) for stage in stages]
+    rates = diary.rates[0]
+    assert rates[:-1] == pytest.approx([0.01 * 0.5**n for n in reversed(range(len(stages)))])
+    assert rates[-1] == head["lr"]
+
+
+def test_frozen_stages_keep_weights_and_statistics() -> None:
+    recipe = Recipe(epochs=2, learning_rate=0.1, head_learning_rate=0.1, frozen_stages=2)
+    before = {name: value.clone() for name, value in small_network().state_dict().items()}
+    diary, _ = fitted(recipe)
+    after = diary.epochs[-1]
+    frozen = [name for name in after if name.startswith(("features.0.", "features.1."))]
+    learning = [name for name in after if name.startswith("head.")]
+    assert frozen
+    assert all(torch.equal(before[name], after[name]) for name in frozen)
+    assert not any(torch.equal(before[name], after[name]) for name in learning)

@@ -1,0 +1,116 @@
+"""Trainings that keep what frozen stages and teachers made of each view."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_training import draw_photos, make_run, train_run, write_weights
+
+torch = pytest.importorskip("torch")
+
+from safetensors.torch import load_file  # noqa: E402
+
+from binsight.errors import RunError, UsageError  # noqa: E402
+from binsight.training.run import open_run  # noqa: E402
+
+FROZEN: dict[str, Any] = {
+    "epochs": 2,
+    "warmup_epochs": 1,
+    "learning_rate": 1e-2,
+    "frozen_stages": 17,
+    "views": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_photos(tmp_path_factory.mktemp("photos"))
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_weights(tmp_path_factory.mktemp("first") / "first.safetensors")
+
+
+def written(folder: Path) -> dict[Path, int]:
+    return {file: file.stat().st_mtime_ns for file in folder.rglob("*.npy")}
+
+
+def test_runs_share_what_frozen_stages_made(photos: Path, first: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    one = make_run(photos, tmp_path / "one", "default", weights=first, **FROZEN)
+    train_run(one, cache=cache)
+    before = written(cache)
+    assert len(before) == 30
+    other = make_run(photos, tmp_path / "other", "default", weights=first, **FROZEN)
+    train_run(other, cache=cache)
+    assert written(cache) == before
+    assert not (one.folder / "kept").exists()
+
+
+def test_frozen_stages_are_those_of_the_first_weights(
+    photos: Path, first: Path, tmp_path: Path
+) -> None:
+    run = make_run(photos, tmp_path / "run", "default", weights=first, **FROZEN)
+    train_run(run)
+    begun, ended = load_file(first), load_file(run.best)
+    stages = {name: int(name.split(".")[1]) for name in ended if name.startswith("features.")}
+    counted = "num_batches_tracked"
+    assert all(torch.equal(begun[name], ended[name]) for name, n in stages.items() if n < 17)
+    learning = [n for n, stage in stages.items() if stage >= 17 and not n.endswith(counted)]
+    assert not any(torch.equal(begun[name], ended[name]) for name in learning)
+
+
+def test_the_result_lies_between_the_probe_and_the_tuned_network(
+    photos: Path, first: Path, tmp_path: Path
+) -> None:
+    values = FROZEN | {"epochs": 3}
+    whole = make_run(photos, tmp_path / "whole", "default", weights=first, **values)
+    train_run(whole, cache=tmp_path / "cache")
+    part = make_run(
+        photos, tmp_path / "part", "default", weights=first, interpolation=0.25, **values
+    )
+    train_run(part, cache=tmp_path / "cache")
+    probe, tuned, between = (load_file(file) for file in (part.probe, whole.best, part.best))
+    assert torch.equal(probe["features.18.0.weight"], load_file(first)["features.18.0.weight"])
+    for name in ("features.18.0.weight", "features.18.1.running_mean", "head.weight"):
+        expected = 0.75 * probe[name] + 0.25 * tuned[name]
+        assert torch.allclose(between[name], expected, atol=1e-6), name
+        assert not torch.allclose(probe[name], tuned[name], atol=1e-4), name
+
+
+def test_a_student_learns_from_its_teacher(photos: Path, first: Path, tmp_path: Path) -> None:
+    teacher = make_run(photos, tmp_path / "teacher", "default", weights=first, **FROZEN)
+    train_run(teacher)
+    student = make_run(
+        photos,
+        tmp_path / "student",
+        "default",
+        teachers=(teacher.folder,),
+        epochs=2,
+        views=2,
+        **{"distillation.embedding": 1.0, "augmentation.mix": 0.5},
+    )
+    train_run(student)
+    assert open_run(student.folder).facts.teachers == (str(teacher.folder),)
+    assert len(written(student.folder / "kept")) == 21
+    assert not any(name.startswith("map") for name in load_file(student.best))
+
+
+def test_wrong_teachers_and_stages_are_refused(photos: Path, first: Path, tmp_path: Path) -> None:
+    other = draw_photos(tmp_path / "other")
+    (other / "glass").rename(other / "wood")
+    teacher = make_run(other, tmp_path / "teacher", "default", weights=first, epochs=2)
+    student = make_run(
+        photos, tmp_path / "student", "default", teachers=(teacher.folder,), epochs=2, views=2
+    )
+    with pytest.raises(RunError, match="the teacher knows metal, paper, wood"):
+        train_run(student)
+    with pytest.raises(UsageError, match="set views"):
+        make_run(photos, tmp_path / "endless", "default", teachers=(teacher.folder,), epochs=2)
+    all_frozen = FROZEN | {"frozen_stages": 19}
+    run = make_run(photos, tmp_path / "run", "default", weights=first, **all_frozen)
+    with pytest.raises(RunError, match="has 19 stages; leave one to learn"):
+        train_run(run)

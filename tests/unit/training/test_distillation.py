@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from scipy.special import log_softmax, softmax  # noqa: E402
+from scipy.stats import entropy  # noqa: E402
+from torch import nn  # noqa: E402
+
+from binsight.model.network import Network, Outputs  # noqa: E402
+from binsight.training.distillation import Distilling, Teachers  # noqa: E402
+from binsight.training.recipe import Distillation  # noqa: E402
+
+
+def network(seed: int) -> Network:
+    torch.manual_seed(seed)
+    neck = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(1))
+    return Network(nn.Sequential(nn.Conv2d(3, 8, 3)), neck, classes=3, dropout=0.9)
+
+
+def test_teachers_speak_together_and_learn_nothing() -> None:
+    one, other = network(0), network(1)
+    teachers = Teachers([one, other])
+    images = torch.randn(4, 3, 16, 16)
+    answers = teachers(images).numpy()
+    assert teachers.width == 16
+    assert answers.shape == (4, 3 + 16)
+    expected = [softmax(each(images).logits_nc.numpy(), axis=1) for each in (one, other)]
+    assert np.allclose(answers[:, :3], np.mean(expected, axis=0), atol=1e-6)
+    assert np.allclose(np.linalg.norm(answers[:, 3:], axis=1), 1)
+    assert not any(parameter.requires_grad for parameter in teachers.parameters())
+
+
+def batch() -> tuple[Outputs, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(5, 3, generator=generator)
+    embedding = torch.randn(5, 8, generator=generator)
+    probs = torch.randn(5, 3, generator=generator).softmax(dim=1)
+    taught = torch.cat([probs, torch.randn(5, 4, generator=generator)], dim=1)
+    return Outputs(logits, embedding, torch.zeros(0)), torch.tensor([0, 2, 1, 1, 0]), taught
+
+
+@pytest.mark.parametrize("temperature", [1.0, 3.0])
+def test_the_loss_is_the_distance_from_the_teacher(temperature: float) -> None:
+    outputs, labels, taught = batch()
+    distilling = Distilling(Distillation(weight=1, temperature=temperature), 3, 8, 4)
+    loss = distilling(outputs, distilling.join(labels, taught), nn.CrossEntropyLoss())
+    probs = taught[:, :3].numpy().astype(np.float64)
+    wanted = softmax(np.log(probs) / temperature, axis=1)
+    guessed = softmax(outputs.logits_nc.numpy() / temperature, axis=1)
+    expected = entropy(wanted, guessed, axis=1).mean() * temperature**2
+    assert float(loss) == pytest.approx(expected, rel=1e-4)
+
+
+def test_labels_have_the_rest() -> None:
+    outputs, labels, taught = batch()
+    distilling = Distilling(Distillation(weight=0), 3, 8, 4)
+    loss = distilling(outputs, distilling.join(labels, taught), nn.CrossEntropyLoss())
+    logs = log_softmax(outputs.logits_nc.numpy(), axis=1)
+    assert float(loss) == pytest.approx(-logs[np.arange(5), labels].mean(), rel=1e-5)
+
+
+def test_the_embedding_is_followed_through_a_linear_map() -> None:
+    outputs, labels, taught = batch()
+    distilling = Distilling(Distillation(weight=0, embedding=2), 3, 8, 4)
+    without = Distilling(Distillation(weight=0), 3, 8, 4)
+    joined = distilling.join(labels, taught)
+    extra = distilling(outputs, joined, nn.CrossEntropyLoss()) - without(
+        outputs, joined, nn.CrossEntropyLoss()
+    )
+    weight, bias = (one.detach().numpy() for one in distilling.map.parameters())
+    apart = outputs.embedding_nd.numpy() @ weight.T + bias - taught[:, 3:].numpy()
+    assert float(extra) == pytest.approx(2 * np.square(apart).sum(axis=1).mean(), rel=1e-4)
+    assert without.map is None

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+torch = pytest.importorskip("torch")
+
+from binsight.data.dataset import LabelledPhotos, Views  # noqa: E402
+from binsight.errors import RunError  # noqa: E402
+from binsight.training.kept import Keeper, weights_digest  # noqa: E402
+
+
+def noisy(image: Image.Image) -> torch.Tensor:
+    small = np.asarray(image.resize((4, 4)), np.float32) / 255
+    return torch.from_numpy(small).permute(2, 0, 1) + torch.rand(3, 4, 4)
+
+
+@pytest.fixture
+def views(tmp_path: Path) -> Views:
+    files = []
+    for number in range(5):
+        files.append(tmp_path / f"{number}.png")
+        Image.new("RGB", (8, 8), (50 * number, 0, 0)).save(files[-1])
+    digests = [f"{number:064x}" for number in range(5)]
+    return Views(LabelledPhotos(files, [0] * 5, digests), noisy, size=4, seed=3, count=3)
+
+
+class Halves:
+    """Halves images, and counts them."""
+
+    def __init__(self) -> None:
+        self.images = 0
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        self.images += len(images)
+        return images / 2
+
+
+def test_keeps_what_the_network_makes_of_each_view(views: Views, tmp_path: Path) -> None:
+    keeper = Keeper(tmp_path / "kept", ["half"])
+    keeper.fill(views, Halves(), workers=0)
+    for place, digest in enumerate(views.photos.digests):
+        for view in range(3):
+            found = keeper(digest, view)
+            assert found.dtype == torch.float32
+            assert torch.allclose(found, views.tensor(place, view) / 2, atol=1e-3)
+
+
+def test_goes_on_where_it_was(views: Views, tmp_path: Path) -> None:
+    keeper = Keeper(tmp_path / "kept", ["half"])
+    keeper.fill(views, Halves(), workers=0)
+    files = sorted(keeper.folder.iterdir())
+    files[1].unlink()
+    again = Halves()
+    reports: list[tuple[int, int | None]] = []
+    keeper.fill(views, again, workers=0, report=lambda *counts: reports.append(counts))
+    assert again.images == 3
+    assert reports == [(1, 1)]
+    assert sorted(keeper.folder.iterdir()) == files
+    keeper.fill(views, again, workers=0)
+    assert again.images == 3
+
+
+def test_what_decides_the_content_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    folders = {Keeper(tmp_path, made_by).folder for made_by in (["a"], ["b"], [{"a": 1}])}
+    assert len(folders) == 3
+    assert Keeper(tmp_path, ["a"]).folder in folders
+
+
+def test_a_lost_file_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="--resume"):
+        Keeper(tmp_path, [])("0" * 64, 0)
+
+
+def test_weights_and_statistics_decide_the_digest() -> None:
+    layers = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1), torch.nn.BatchNorm2d(2))
+    before = weights_digest([layers])
+    assert weights_digest([layers]) == before
+    layers[1].running_mean += 1
+    assert weights_digest([layers]) != before
