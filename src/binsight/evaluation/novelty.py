@@ -1,0 +1,173 @@
+"""How well strange things are told from known ones, and what remains after "not sure".
+
+It knows arrays of novelty scores and of answers. Where they come from is left to the caller.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from binsight.errors import TrainingError, UsageError
+
+from .metrics import LEVEL_PERCENT, Interval
+
+__all__ = ["Acceptance", "NoveltyMetrics", "acceptance", "novelty_metrics"]
+
+TRUE_POSITIVES = 0.95  # share of known photos that the second figure accepts
+
+
+class NoveltyMetrics(BaseModel):
+    """How well a novelty score tells photos of known classes from photos of none.
+
+    Args:
+        known: number of photos of known classes.
+        strange: number of photos of none.
+        auroc: probability that a strange photo scores higher than a known one; ties count half.
+        fpr_at_95_tpr: share of strange photos that pass when 95 % of the known ones do.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    known: int
+    strange: int
+    auroc: Interval
+    fpr_at_95_tpr: Interval
+
+
+class Acceptance(BaseModel):
+    """What is left when the other answers become "not sure".
+
+    Args:
+        photos: that were shown.
+        coverage: share of them with a sure answer.
+        accuracy: share of the sure answers that is right; ``None`` when there are none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    photos: int
+    coverage: Interval
+    accuracy: Interval | None
+
+
+def novelty_metrics(
+    known: NDArray[np.floating[Any]],
+    strange: NDArray[np.floating[Any]],
+    *,
+    seed: int = 0,
+    resamples: int = 1000,
+) -> NoveltyMetrics:
+    """Measure a novelty score with percentile bootstrap intervals over both groups of photos.
+
+    The two figures of Hendrycks and Gimpel 2017 ("A Baseline for Detecting Misclassified and
+    Out-of-Distribution Examples") and Liang et al. 2018 ("Enhancing the Reliability of
+    Out-of-distribution Image Detection in Neural Networks"), with known photos as the positives.
+
+    Args:
+        known: novelty (N,) of photos of known classes; higher is stranger.
+        strange: novelty (M,) of photos of none.
+        seed: of the bootstrap.
+        resamples: of the bootstrap; at least 1.
+
+    Raises:
+        TrainingError: a group has no photos, or a value that is not finite.
+        UsageError: ``resamples`` out of range.
+    """
+    _check_resamples(resamples)
+    for name, values in (("known", known), ("strange", strange)):
+        if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
+            raise TrainingError(
+                f"novelty of {name} photos has shape {values.shape}; give one finite number for "
+                "each, of at least one photo"
+            )
+    value_k = np.unique(np.concatenate([known, strange]))
+    known_k = np.bincount(np.searchsorted(value_k, known), minlength=len(value_k))
+    strange_k = np.bincount(np.searchsorted(value_k, strange), minlength=len(value_k))
+    generator = np.random.default_rng(seed)
+    # Photos of equal novelty are alike here, so a resample is a draw over the distinct values.
+    drawn_r2 = np.array(
+        [
+            _figures(
+                generator.multinomial(len(known), known_k / len(known)),
+                generator.multinomial(len(strange), strange_k / len(strange)),
+            )
+            for _ in range(resamples)
+        ]
+    )
+    auroc, fpr = _figures(known_k, strange_k)
+    return NoveltyMetrics(
+        known=len(known),
+        strange=len(strange),
+        auroc=_interval(auroc, drawn_r2[:, 0]),
+        fpr_at_95_tpr=_interval(fpr, drawn_r2[:, 1]),
+    )
+
+
+def _figures(known_k: NDArray[np.int64], strange_k: NDArray[np.int64]) -> tuple[float, float]:
+    """AUROC and FPR at 95 % TPR from the photos at each distinct novelty, in rising order."""
+    passed_k = np.cumsum(known_k)
+    below_k = passed_k - known_k
+    wins = (strange_k * (below_k + known_k / 2)).sum()
+    border = int(np.searchsorted(passed_k, TRUE_POSITIVES * passed_k[-1]))
+    strangers = strange_k.sum()
+    return (
+        float(wins / (passed_k[-1] * strangers)),
+        float(strange_k[: border + 1].sum() / strangers),
+    )
+
+
+def acceptance(
+    sure_n: NDArray[np.bool_],
+    correct_n: NDArray[np.bool_],
+    *,
+    seed: int = 0,
+    resamples: int = 1000,
+) -> Acceptance:
+    """Measure coverage and accuracy among the sure answers, with bootstrap intervals over photos.
+
+    A resample without a sure answer has no say in the interval of the accuracy.
+
+    Args:
+        sure_n: whether the answer is sure.
+        correct_n: whether it is right; all False for photos of none of the classes.
+        seed: of the bootstrap.
+        resamples: of the bootstrap; at least 1.
+
+    Raises:
+        TrainingError: no photos, or arrays that do not fit.
+        UsageError: ``resamples`` out of range.
+    """
+    _check_resamples(resamples)
+    if sure_n.ndim != 1 or sure_n.shape != correct_n.shape or not len(sure_n):
+        raise TrainingError(
+            f"sure of shape {sure_n.shape} and correct of shape {correct_n.shape}; give one of "
+            "each for every photo, with at least one photo"
+        )
+    photos = len(sure_n)
+    right, sure = int((sure_n & correct_n).sum()), int(sure_n.sum())
+    cells = np.array([right, sure - right, photos - sure])
+    drawn_r3 = np.random.default_rng(seed).multinomial(photos, cells / photos, size=resamples)
+    sure_r = drawn_r3[:, 0] + drawn_r3[:, 1]
+    some_r = sure_r > 0
+    accuracy = None
+    if sure:
+        accuracy = _interval(right / sure, drawn_r3[some_r, 0] / sure_r[some_r])
+    return Acceptance(
+        photos=photos, coverage=_interval(sure / photos, sure_r / photos), accuracy=accuracy
+    )
+
+
+def _interval(value: float, drawn_r: NDArray[np.float64]) -> Interval:
+    tail = (100.0 - LEVEL_PERCENT) / 2
+    drawn_r = drawn_r if len(drawn_r) else np.array([value])
+    low, high = np.percentile(drawn_r, [tail, 100.0 - tail])
+    return Interval(value=value, low=float(low), high=float(high))
+
+
+def _check_resamples(resamples: int) -> None:
+    if resamples < 1:
+        raise UsageError(f"resamples is {resamples}; give at least 1")
