@@ -83,6 +83,42 @@ def write_taught_bundle(path: Path, photos: Mapping[str, list[Any]], held: list[
     return path
 
 
+def write_novelty_bundle(
+    path: Path,
+    photos: Mapping[str, list[Any]],
+    *,
+    limit: float = 2.0,
+    held: Mapping[str, list[Any]] | None = None,
+    **changes: Any,
+) -> SmallBundle:
+    """A bundle that knows some photos of each class; others are strange above the limit.
+
+    It remembers the held-out ones, if there are some.
+    """
+    from binsight import Classifier
+    from binsight.novelty import SCORE, fit_known
+    from binsight.teaching.graph import add_novelty, remember
+    from binsight.teaching.memory import Memory
+
+    classifier = Classifier(write_small_bundle(path).path)
+
+    def embedded(some: Mapping[str, list[Any]]) -> tuple[np.ndarray, np.ndarray]:
+        answers = [(one, name) for name in some for one in classifier.classify(some[name])]
+        labels = np.array([CLASSES.index(name) for _, name in answers], np.int64)
+        return np.stack([one.embedding for one, _ in answers]), labels
+
+    model = small_model()
+    add_novelty(model.graph, fit_known(*embedded(photos)))
+    if held:
+        rows, numbers = embedded(held)
+        memory = Memory(rows.astype(np.float16), numbers, np.ones(len(rows), np.bool_))
+        remember(model.graph, memory)
+    novelty = {"score": SCORE, "limit": limit, "accepted": 0.95}
+    chosen_on = {"photos": 9, "part": "val", "catalog_digest": "1" * 64}
+    described = {"format_version": 3, "novelty": novelty, "chosen_on": chosen_on}
+    return write_small_bundle(path, model=model, **(described | changes))
+
+
 def describe(model: onnx.ModelProto, values: Mapping[str, Any]) -> None:
     """Put a description into the metadata of a model."""
     text = json.dumps({key: value for key, value in values.items() if value is not None})

@@ -117,7 +117,9 @@ class Bins(BaseModel):
                 f"no bin takes {', '.join(missing)}; add {_quoted(missing)} to the `takes` of a bin"
             )
 
-    def decide(self, probs: Mapping[str, float], *, threshold: float) -> Decision:
+    def decide(
+        self, probs: Mapping[str, float], *, threshold: float, strange: bool = False
+    ) -> Decision:
         """Choose what costs least on average, if the probabilities are calibrated.
 
         The expected cost of a bin is the sum over classes of probability times the cost of that
@@ -127,6 +129,8 @@ class Bins(BaseModel):
         Args:
             probs: class to calibrated probability, adding up to 1.
             threshold: the model's, 0 to 1; it sets the cost of asking where the file does not.
+            strange: the thing is like nothing that the model learned: its probabilities mean
+                nothing, so a person is asked.
 
         Raises:
             BinsError: a class has no bin.
@@ -141,7 +145,7 @@ class Bins(BaseModel):
             if costs[one.name] < costs[best.name] - SAME:
                 best = one
         asking = 1 - threshold if self.cost_of_asking is None else self.cost_of_asking
-        ask = asking < costs[best.name] - SAME
+        ask = strange or asking < costs[best.name] - SAME
         costs[ASK] = asking
         return Decision(None if ask else best, costs[ASK if ask else best.name], costs)
 

@@ -6,6 +6,7 @@ Inputs and outputs of the graph, all float32:
     probs        (N, C)              softmax(logits / temperature)
     embedding    (N, D)              pooled features, the input of the linear head
     feature_map  (N, K, h, w)        the last spatial features, before pooling
+    novelty      (N,)                how strange the photo is (`novelty`), where metadata says so
 
 A bundle may also remember some of the photos that it learned from, as constants that no node of the
 graph uses (`teaching.memory`).
@@ -36,8 +37,11 @@ __all__ = [
     "FORMAT_VERSION",
     "INPUT",
     "METADATA_KEY",
+    "NOVELTY",
     "OUTPUTS",
+    "ChosenOn",
     "Metadata",
+    "Novelty",
     "Parity",
     "Taught",
     "TrainingData",
@@ -48,11 +52,13 @@ __all__ = [
     "write_bundle",
 ]
 
-FORMAT_VERSION = 2  # 2 added the lineage and what a bundle remembers
+# 2 added the lineage and what a bundle remembers; 3 the novelty, and what was chosen on what.
+FORMAT_VERSION = 3
 METADATA_KEY = "binsight"
 DIGEST_KEY = b"binsight.digest"
 INPUT = "images"
 OUTPUTS = ("probs", "embedding", "feature_map")
+NOVELTY = "novelty"
 
 Strict = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -84,6 +90,7 @@ class Parity(BaseModel):
         photos: real photos that both were shown.
         same_label: share of these with the same label.
         max_difference: largest difference of a probability.
+        max_novelty_difference: of the novelty, where the bundle has one; relative above 1.
     """
 
     model_config = Strict
@@ -91,6 +98,39 @@ class Parity(BaseModel):
     photos: Annotated[int, Field(ge=1)]
     same_label: Share
     max_difference: Annotated[float, Field(ge=0)]
+    max_novelty_difference: Annotated[float, Field(ge=0)] | None = None
+
+
+class Novelty(BaseModel):
+    """From which novelty on a photo is like nothing the model knows.
+
+    Args:
+        score: name of the score that the graph computes.
+        limit: a prediction is sure only if its novelty is at most this.
+        accepted: share of validation photos at or below the limit that it was chosen for.
+    """
+
+    model_config = Strict
+
+    score: str
+    limit: float
+    accepted: Annotated[float, Field(gt=0, le=1)]
+
+
+class ChosenOn(BaseModel):
+    """Photos that temperature, threshold and the limit of the novelty were chosen on.
+
+    Args:
+        photos: number of them.
+        part: of the split, or ``held out and taught`` after a lesson.
+        catalog_digest: SHA-256 of the whole catalog; after a lesson, of the taught photos'.
+    """
+
+    model_config = Strict
+
+    photos: Annotated[int, Field(ge=1)]
+    part: str
+    catalog_digest: Sha256
 
 
 class Taught(BaseModel):
@@ -130,6 +170,8 @@ class Metadata(BaseModel):
         temperature: that the graph divides logits by (Guo et al. 2017).
         threshold: a prediction is sure if its confidence is at least this.
         threshold_risk: share of wrong answers among the sure ones that it was chosen for.
+        novelty: when a photo is too strange to be sure; ``None`` if the graph has no such output.
+        chosen_on: photos behind the three; ``None`` in formats 1 and 2.
         training: data it learned from.
         metrics: measured figures by name, such as ``val_accuracy``.
         parity: with the checkpoint it was made of.
@@ -141,13 +183,15 @@ class Metadata(BaseModel):
 
     model_config = Strict
 
-    format_version: Literal[1, 2] = 2
+    format_version: Literal[1, 2, 3] = 3
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
     preprocess: PreprocessSpec
     architecture: str
     temperature: Annotated[float, Field(gt=0)]
     threshold: Share
     threshold_risk: Share
+    novelty: Novelty | None = None
+    chosen_on: ChosenOn | None = None
     training: TrainingData
     metrics: dict[str, float] = {}
     parity: Parity

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from command_line import binsight, on_terminal, output, refusal
 from PIL import Image
-from small_bundle import SIZE, SmallBundle, expected_probs, write_small_bundle
+from small_bundle import SIZE, SmallBundle, expected_probs, write_novelty_bundle, write_small_bundle
 
 from binsight.interfaces.cli.classify import _classified
 from binsight.runtime import Classifier
@@ -104,6 +104,39 @@ def test_the_best_classes_as_json(photos: Path, mine: tuple[str, Path]) -> None:
     best, second = row["top"]
     assert best == {"label": row["label"], "confidence": row["confidence"]}
     assert sorted(row["probs"].values())[-2] == second["confidence"] < best["confidence"]
+
+
+@pytest.fixture
+def narrow(tmp_path: Path) -> tuple[str, Path]:
+    """A bundle that knows two of the colours, with little room around them."""
+    shown = {
+        name: [drawn((red + step, green, blue)) for step in range(8)]
+        for name, (red, green, blue) in (("metal", (14, 200, 20)), ("paper", (40, 40, 200)))
+    }
+    return "--model", write_novelty_bundle(tmp_path / "narrow.onnx", shown, limit=3.0).path
+
+
+def test_what_is_strange_is_not_sure_though_the_model_is(
+    photos: Path, bins: Path, narrow: tuple[str, Path], tmp_path: Path
+) -> None:
+    rows = json_rows(output("classify", photos, "--json", *narrow))
+    assert rows["metal.png"]["sure"] is True
+    assert rows["metal.png"]["why"] is None
+    strange = rows["glass.png"]
+    assert (strange["label"], strange["sure"]) == ("glass", False)
+    assert strange["confidence"] > 0.9
+    assert strange["novelty"] > 3 > rows["metal.png"]["novelty"]
+    assert strange["why"] == "like nothing it learned"
+    glass, metal, *_ = output("classify", photos, *narrow).splitlines()[1:]
+    assert glass.endswith("%  not sure: like nothing it learned")
+    assert metal.endswith("%")
+    sorted_to = tmp_path / "sorted"
+    decided = json_rows(
+        output("classify", photos, "--json", "--bins", bins, "--copy-to", sorted_to, *narrow)
+    )
+    assert decided["glass.png"]["bin"]["name"] is None
+    assert decided["metal.png"]["bin"]["name"] == "containers"
+    assert (sorted_to / "ask-a-person" / "glass.png").is_file()
 
 
 def test_csv_says_what_json_says(photos: Path, bins: Path, mine: tuple[str, Path]) -> None:

@@ -48,7 +48,7 @@ SURFACE = {
         *("--check", "--class", "--help", "--json", "--layer", "--method", "--model", "--out"),
         *("--run", "--sample", "photos"),
     ],
-    "export": ["--help", "--licence", "--out", "--photos", "--risk", "run"],
+    "export": ["--accepted", "--help", "--licence", "--out", "--photos", "--risk", "run"],
     "info": ["--help", "model"],
     "teach": [
         *("--anyway", "--cache", "--help", "--json", "--model", "--no-cache", "--out", "--rename"),
@@ -315,7 +315,7 @@ def test_answers_as_json_lines(mixed: Path, small_bundle: SmallBundle) -> None:
     assert rows[0] == {"path": str(missing), "error": "No such file or directory"}
     assert rows[2] == {"path": str(mixed / "b.jpg"), "error": "not an image that can be read"}
     for row in (rows[1], rows[3]):
-        assert list(row) == ["path", "label", "confidence", "sure", "probs"]
+        assert list(row) == ["path", "label", "confidence", "sure", "why", "novelty", "probs"]
         assert list(row["probs"]) == ["glass", "metal", "paper"]
         assert row["confidence"] == max(row["probs"].values()) == row["probs"][row["label"]]
         assert row["sure"] is (row["confidence"] >= 0.7)

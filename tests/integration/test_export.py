@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,10 +23,11 @@ from binsight.calibration import choose_threshold, fit_temperature  # noqa: E402
 from binsight.errors import CatalogError, DataError, ParityError, RunError, SplitError  # noqa: E402
 from binsight.evaluation.scoring import score_bundle  # noqa: E402
 from binsight.export.onnx import export_bundle  # noqa: E402
+from binsight.novelty import Known, fit_known  # noqa: E402
 from binsight.preprocess import load  # noqa: E402
 from binsight.runtime import Classifier  # noqa: E402
-from binsight.runtime.parity import check_parity  # noqa: E402
-from binsight.teaching.graph import read_memory  # noqa: E402
+from binsight.runtime.parity import check_novelty, check_parity  # noqa: E402
+from binsight.teaching.graph import add_novelty, read_memory  # noqa: E402
 from binsight.training.checkpoints import best_network  # noqa: E402
 from binsight.training.train import labelled  # noqa: E402
 
@@ -35,6 +37,7 @@ class Exported(NamedTuple):
     path: Path
     metadata: Metadata
     progress: list[tuple[int, int]]
+    draft: bytes  # as the conversion gave it
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +50,25 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     train_run(run)
     path = folder / "out" / "small.onnx"
     progress: list[tuple[int, int]] = []
-    seen = export_bundle(
-        run, path, risk=0.1, licence="MIT", progress=lambda *done: progress.append(done)
-    )
-    return Exported(run, path, seen, progress)
+    drafts: list[bytes] = []
+    convert = exporting._to_onnx
+
+    def noting(network: Any, temperature: float, size: int) -> onnx.ModelProto:
+        model = convert(network, temperature, size)
+        drafts.append(model.SerializeToString())
+        return model
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exporting, "_to_onnx", noting)
+        seen = export_bundle(
+            run,
+            path,
+            risk=0.1,
+            accepted=0.8,
+            licence="MIT",
+            progress=lambda *done: progress.append(done),
+        )
+    return Exported(run, path, seen, progress, drafts[0])
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +92,7 @@ def reference(exported: Exported, tensors: np.ndarray) -> Any:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch, exported: Exported) -> Iterator[list[float]]:
     """Replace the slow conversion by the graph that was made before; note its temperature."""
-    model = onnx.load(exported.path)
+    model = onnx.load_from_string(exported.draft)
     asked = []
 
     def ready(network: Any, temperature: float, size: int) -> onnx.ModelProto:
@@ -118,7 +136,9 @@ def test_parity_is_recorded(exported: Exported) -> None:
     assert parity.photos == 9
     assert parity.same_label == 1
     assert 0 <= parity.max_difference <= 1e-4
-    assert exported.progress[-1] == (9, 9)
+    assert parity.max_novelty_difference is not None
+    assert parity.max_novelty_difference <= 1e-3
+    assert exported.progress[-1] == (30, 30)  # of training, for the novelty, and validation
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 4, 5])
@@ -161,10 +181,33 @@ def test_calibration_is_that_of_the_validation_part(
     scored = score_bundle(Classifier(exported.path, threads=1), paths, validation)
     metrics, threshold = exported.metadata.metrics, exported.metadata.threshold
     assert metrics["val_accuracy"] == pytest.approx(scored.correct_n.mean())
-    expected = choose_threshold(scored.confidence_n, scored.correct_n, risk=0.1)
+    novelty = exported.metadata.novelty
+    assert novelty is not None
+    answers = Classifier(exported.path, threads=1).classify(validation.files)
+    passed = np.array([answer.novelty for answer in answers]) <= novelty.limit * (1 + 1e-4)
+    assert novelty.accepted == 0.8
+    assert passed.sum() == 8  # of 9
+    expected = choose_threshold(scored.confidence_n[passed], scored.correct_n[passed], risk=0.1)
     assert threshold == pytest.approx(expected, abs=1e-5)
-    accepted = scored.confidence_n >= threshold - 1e-5
+    accepted = passed & (scored.confidence_n >= threshold - 1e-5)
     assert metrics["val_coverage"] == pytest.approx(accepted.mean())
+
+
+def test_the_novelty_is_that_of_training_photos(
+    exported: Exported, reference: Any, tensors: np.ndarray
+) -> None:
+    run = exported.run
+    learned = labelled(run.photos(), run.split, "train", run.facts.classes)
+    shown = np.stack([load(file, run.recipe.preprocess) for file in learned.files])
+    with torch.no_grad():
+        fitted = best_network(run)(torch.from_numpy(shown)).embedding_nd.numpy()
+    expected = fit_known(fitted, np.array(learned.labels)).score(reference.embedding_nd.numpy())
+    found = Classifier(exported.path, threads=1).run(tensors).novelty_n
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    chosen_on = exported.metadata.chosen_on
+    assert chosen_on is not None
+    assert (chosen_on.photos, chosen_on.part) == (9, "val")
+    assert chosen_on.catalog_digest == exported.metadata.training.catalog_digest
 
 
 def test_the_graph_carries_its_weights_and_only_its_own_words(exported: Exported) -> None:
@@ -205,6 +248,27 @@ def test_parity_is_refused(row: tuple[float, float], labels: str) -> None:
     expected = probabilities((0.2, 0.8), (0.6, 0.4))
     with pytest.raises(ParityError, match=labels):
         check_parity(expected, probabilities((0.2, 0.8), row))
+
+
+def test_a_novelty_that_differs_is_refused() -> None:
+    expected = np.array([1.0, -2.0])
+    assert check_novelty(expected, np.array([1.0004, -2.0])) == pytest.approx(4e-4)
+    for found in ([1.0, -2.1], [1.0, np.nan]):
+        with pytest.raises(ParityError, match="the novelty in the exported model differs"):
+            check_novelty(expected, np.array(found))
+
+
+def test_a_graph_of_another_novelty_is_not_written(
+    exported: Exported, quick: list[float], tmp_path: Path, monkeypatch
+) -> None:
+    def of_another(graph: Any, known: Known) -> None:
+        add_novelty(graph, replace(known, scale=known.scale + np.float32(0.1)))
+
+    monkeypatch.setattr(exporting, "add_novelty", of_another)
+    with pytest.raises(ParityError, match="no bundle was written"):
+        export_bundle(exported.run, tmp_path / "mine.onnx", risk=0.1)
+    assert len(quick) == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_label_that_flips_by_a_hair_is_refused() -> None:
@@ -248,7 +312,9 @@ def test_a_failure_while_writing_leaves_the_old_bundle(
 def test_photos_that_moved(exported: Exported, quick: list[float], tmp_path: Path) -> None:
     moved = tmp_path / "elsewhere"
     shutil.copytree(exported.run.facts.sources[0], moved)
-    metadata = export_bundle(exported.run, tmp_path / "a.onnx", sources=(moved,), risk=0.1)
+    metadata = export_bundle(
+        exported.run, tmp_path / "a.onnx", sources=(moved,), risk=0.1, accepted=0.8
+    )
     assert metadata.parity == exported.metadata.parity
     assert metadata.threshold == exported.metadata.threshold
 
@@ -272,8 +338,6 @@ def test_a_run_without_a_finished_epoch(exported: Exported, tmp_path: Path) -> N
 
 
 def test_a_split_without_validation(exported: Exported, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     parts = {
         path: "train" if part == "val" else part
         for path, part in exported.run.split.part_of.items()

@@ -63,6 +63,14 @@ def test_nobody_is_sure_so_a_person_is_asked(mine: Path) -> None:
     assert json.loads(json.dumps(decision.to_dict()))["name"] is None
 
 
+def test_a_person_is_asked_about_what_is_strange() -> None:
+    probs = {"glass": 0.99, "metal": 0.01, "paper": 0.0}
+    bins = one_each("glass", "metal", "paper")
+    assert bins.decide(probs, threshold=0.5).bin is not None
+    strange = bins.decide(probs, threshold=0.5, strange=True)
+    assert (strange.bin, strange.expected_cost) == (None, 0.5)
+
+
 def test_costs_outweigh_probability() -> None:
     costs = {"glass": {"paper bin": 10.0}, "paper": {"glass bin": 0.5}}
     probs = {"glass": 0.2, "paper": 0.8}

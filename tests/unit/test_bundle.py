@@ -8,7 +8,15 @@ from pathlib import Path
 import onnx
 import pytest
 from pydantic import ValidationError
-from small_bundle import DESCRIPTION, SmallBundle, describe, small_model, write_small_bundle
+from small_bundle import (
+    DESCRIPTION,
+    SmallBundle,
+    describe,
+    small_model,
+    squares,
+    write_novelty_bundle,
+    write_small_bundle,
+)
 
 from binsight.bundle import (
     FORMAT_VERSION,
@@ -112,6 +120,16 @@ def test_an_edited_description_is_found(small_bundle: SmallBundle, tmp_path: Pat
         read_verified(path)
 
 
+def test_another_limit_of_the_novelty_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "edited.onnx"
+    shown = {name: squares(4, seed) for seed, name in enumerate(["glass", "metal", "paper"])}
+    whole = write_novelty_bundle(path, shown, limit=2.5).path.read_bytes()
+    path.write_bytes(whole.replace(b'"limit": 2.5', b'"limit": 9.5'))
+    assert path.read_bytes() != whole
+    with pytest.raises(AlteredBundleError):
+        read_verified(path)
+
+
 def test_a_trailer_cannot_move_to_another_model(small_bundle: SmallBundle, tmp_path: Path) -> None:
     trailer = small_bundle.path.read_bytes()[-83:]
     path = tmp_path / "other.onnx"
@@ -194,7 +212,8 @@ def test_a_later_format_asks_for_an_upgrade(version: int) -> None:
 
 @pytest.mark.parametrize("version", range(1, FORMAT_VERSION + 1))
 def test_every_format_so_far_is_read(version: int) -> None:
-    assert parsed(format_version=version).lineage == ()
+    metadata = parsed(format_version=version)
+    assert (metadata.lineage, metadata.novelty, metadata.chosen_on) == ((), None, None)
 
 
 @pytest.mark.parametrize("key", [key for key in DESCRIPTION if key != "metrics"])
@@ -214,6 +233,9 @@ def test_a_missing_value_is_named(key: str) -> None:
         ({"temperature": float("inf")}, "temperature"),
         ({"threshold": 1.5}, "threshold"),
         ({"threshold": float("nan")}, "threshold"),
+        ({"novelty": {"score": "a", "limit": 1.0, "accepted": 0.0}}, r"novelty\.accepted"),
+        ({"novelty": {"score": "a", "limit": float("inf"), "accepted": 1.0}}, r"novelty\.limit"),
+        ({"chosen_on": {"photos": 3, "part": "val"}}, r"chosen_on\.catalog_digest"),
         ({"format_version": "1.0"}, "format_version"),
         ({"format_version": 0}, "format_version"),
         ({"preprocess": {"size": 8}}, r"preprocess\.size"),

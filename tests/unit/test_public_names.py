@@ -42,7 +42,10 @@ def test_a_classifier_is_made_and_asked_this_way() -> None:
 
 def test_a_prediction_has_these_fields() -> None:
     names = [field.name for field in dataclasses.fields(Prediction)]
-    assert names == ["label", "confidence", "sure", "probs", "embedding"]
+    assert names == [
+        *("label", "confidence", "sure", "probs", "embedding"),
+        *("novelty", "strange"),
+    ]
 
 
 def test_the_built_in_model_knows_the_six_classes() -> None:

@@ -76,9 +76,7 @@ class BundleModel:
             if isinstance(one, ImageError):
                 yield one
                 continue
-            # Bundles of older formats know no novelty.
-            novelty = getattr(one, "novelty", None)
-            yield Answer(np.array(list(one.probs.values()), np.float32), one.sure, novelty)
+            yield Answer(np.array(list(one.probs.values()), np.float32), one.sure, one.novelty)
 
 
 @dataclass(frozen=True, eq=False)

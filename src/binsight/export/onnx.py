@@ -1,4 +1,8 @@
-"""A run becomes a bundle: ONNX graph, calibration on validation photos, parity, metadata."""
+"""A run becomes a bundle: ONNX graph, calibration on validation photos, parity, metadata.
+
+What is strange is learned from photos of the training part, and the limit from which on a photo is
+too strange is chosen on validation photos, as are the temperature and then the threshold.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import logging
 import math
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +23,9 @@ from torch import Tensor, nn
 from binsight.bundle import (
     INPUT,
     OUTPUTS,
+    ChosenOn,
     Metadata,
+    Novelty,
     Parity,
     TrainingData,
 )
@@ -29,8 +36,9 @@ from binsight.errors import SplitError
 from binsight.evaluation.scored import Scored
 from binsight.evaluation.scoring import labelled_part, outputs_of
 from binsight.model.network import Network
+from binsight.novelty import SCORE, choose_limit, fit_known
 from binsight.runtime.parity import write_if_alike
-from binsight.teaching.graph import remember
+from binsight.teaching.graph import add_novelty, remember
 from binsight.teaching.memory import Memory, spread
 from binsight.training.checkpoints import best_network
 from binsight.training.run import Run
@@ -40,6 +48,7 @@ __all__ = ["export_bundle"]
 log = logging.getLogger(__name__)
 
 PARITY_PHOTOS = 256
+FITTED = 300  # training photos a class that the novelty is fitted to
 REMEMBERED_LEARNED = 80  # photos a class
 REMEMBERED_HELD_OUT = 40
 OPSET = 18
@@ -52,67 +61,125 @@ def export_bundle(
     *,
     sources: tuple[Path, ...] = (),
     risk: float = 0.02,
+    accepted: float = 0.95,
     licence: str = "Apache-2.0",
     progress: Progress | None = None,
 ) -> Metadata:
     """Write the bundle of a run's best epoch.
 
-    The temperature and the threshold are fitted on the validation part. Parity is measured on
-    photos of that part; a bundle that does not answer like its checkpoint is not written.
+    Temperature, limit of the novelty and threshold are chosen on the validation part. Parity is
+    measured on photos of that part; a bundle that does not answer like its checkpoint is not
+    written.
 
     Args:
         run: a finished or interrupted run.
         out: the bundle's path.
         sources: where the photos are now, if they moved.
         risk: largest share of wrong answers among the sure ones, on validation photos.
+        accepted: share of validation photos that shall not count as strange.
         licence: SPDX identifier for the weights.
         progress: called with (done, total) photos.
 
     Raises:
-        ParityError: labels differ, or probabilities by more than 1e-4.
+        ParityError: labels differ, or probabilities by more than 1e-4, or the novelty.
+        UsageError: ``risk`` or ``accepted`` is out of range.
         TrainingError: no epoch was finished.
         DataError: the photos of the run are gone.
     """
     catalog = run.photos(sources)
     if "val" not in run.split.parts:
         raise SplitError("the split has no part 'val', which calibration needs")
-    paths, photos = labelled_part(catalog, run.split, "val", run.facts.classes)
     network = best_network(run)
-    logits, embeddings = outputs_of(network, photos, run, progress=progress)
-    labels = np.array(photos.labels, np.int64)
-    temperature = fit_temperature(logits, labels)
-    probs = softmax(logits, temperature)
-    scored = Scored(paths, labels, probs, run.facts.classes)
-    threshold = choose_threshold(scored.confidence_n, scored.correct_n, risk=risk)
+    learned, held = _shown(run, catalog, network, progress)
+    labels = np.array(held.photos.labels, np.int64)
+    temperature = fit_temperature(held.logits_nc, labels)
+    probs = softmax(held.logits_nc, temperature)
+    scored = Scored(held.paths, labels, probs, run.facts.classes)
+    known = fit_known(learned.embeddings_nd, np.array(learned.photos.labels, np.int64))
+    novelty_n = known.score(held.embeddings_nd)
+    chosen = _choose(scored, novelty_n, temperature, risk=risk, accepted=accepted)
     model = _to_onnx(network, temperature, run.recipe.eval_size)
-    remember(model.graph, _memory(run, catalog, network, paths, labels, embeddings))
+    remember(model.graph, _memory(run, learned, held))
+    add_novelty(model.graph, known)
 
     def describe(parity: Parity) -> Metadata:
-        return _metadata(run, scored, temperature, threshold, risk, licence, parity)
+        return _metadata(run, scored, chosen, licence, parity)
 
-    return write_if_alike(out, model, describe, photos.files, probs, most=PARITY_PHOTOS)
-
-
-def _memory(
-    run: Run,
-    catalog: Catalog,
-    network: Network,
-    val_paths: tuple[str, ...],
-    val_labels: NDArray[np.int64],
-    val_embeddings: NDArray[np.float32],
-) -> Memory:
-    """Embeddings of some training photos, and of some validation photos as held out."""
-    paths, photos = labelled_part(catalog, run.split, "train", run.facts.classes)
-    learned = _spread_over_classes(run, paths, REMEMBERED_LEARNED)
-    held = _spread_over_classes(run, val_paths, REMEMBERED_HELD_OUT)
-    chosen = LabelledPhotos(
-        [photos.files[place] for place in learned], [photos.labels[place] for place in learned]
+    return write_if_alike(
+        out, model, describe, held.photos.files, probs, novelty_n=novelty_n, most=PARITY_PHOTOS
     )
-    _, embeddings = outputs_of(network, chosen, run)
+
+
+@dataclass(frozen=True, eq=False)
+class _Shown:
+    """Photos of one part, and what the network made of them."""
+
+    paths: tuple[str, ...]
+    photos: LabelledPhotos
+    logits_nc: NDArray[np.float32]
+    embeddings_nd: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """What was chosen on validation photos, and the share of them that it leaves sure."""
+
+    temperature: float
+    threshold: float
+    risk: float
+    novelty: Novelty
+    coverage: float
+
+
+def _shown(
+    run: Run, catalog: Catalog, network: Network, progress: Progress | None
+) -> tuple[_Shown, _Shown]:
+    """Some training photos, evenly over classes and sources, and all validation photos."""
+    paths, photos = labelled_part(catalog, run.split, "train", run.facts.classes)
+    fitted = _spread_over_classes(run, paths, FITTED)
+    learned = LabelledPhotos(
+        [photos.files[place] for place in fitted], [photos.labels[place] for place in fitted]
+    )
+    val_paths, held = labelled_part(catalog, run.split, "val", run.facts.classes)
+    every = LabelledPhotos([*learned.files, *held.files], [*learned.labels, *held.labels])
+    logits, embeddings = outputs_of(network, every, run, progress=progress)
+    border = len(fitted)
+    return (
+        _Shown(
+            tuple(paths[place] for place in fitted), learned, logits[:border], embeddings[:border]
+        ),
+        _Shown(val_paths, held, logits[border:], embeddings[border:]),
+    )
+
+
+def _choose(
+    scored: Scored,
+    novelty_n: NDArray[np.float64],
+    temperature: float,
+    *,
+    risk: float,
+    accepted: float,
+) -> _Chosen:
+    """The limit first, and the threshold among those that it accepts."""
+    limit = choose_limit(novelty_n, accepted=accepted)
+    known_n = novelty_n <= limit
+    among = scored.subset(known_n)
+    threshold = choose_threshold(among.confidence_n, among.correct_n, risk=risk)
+    sure_n = known_n & (scored.confidence_n >= threshold)
+    novelty = Novelty(score=SCORE, limit=limit, accepted=accepted)
+    return _Chosen(temperature, threshold, risk, novelty, float(sure_n.mean()))
+
+
+def _memory(run: Run, learned: _Shown, held: _Shown) -> Memory:
+    """Embeddings of some of the training photos, and of some validation photos as held out."""
+    old = _spread_over_classes(run, learned.paths, REMEMBERED_LEARNED)
+    new = _spread_over_classes(run, held.paths, REMEMBERED_HELD_OUT)
+    labels = [learned.photos.labels[place] for place in old]
+    labels += [held.photos.labels[place] for place in new]
     return Memory(
-        np.concatenate([embeddings, val_embeddings[held]]).astype(np.float16),
-        np.array([*chosen.labels, *val_labels[held]], np.int64),
-        np.repeat([False, True], [len(learned), len(held)]),
+        np.concatenate([learned.embeddings_nd[old], held.embeddings_nd[new]]).astype(np.float16),
+        np.array(labels, np.int64),
+        np.repeat([False, True], [len(old), len(new)]),
     )
 
 
@@ -173,23 +240,24 @@ def _without_traces(model: Any) -> Any:
 def _metadata(
     run: Run,
     validation: Scored,
-    temperature: float,
-    threshold: float,
-    risk: float,
+    chosen: _Chosen,
     licence: str,
     parity: Parity,
 ) -> Metadata:
     from binsight import __version__
 
     counts = run.split.counts()["train"]
-    accepted = validation.confidence_n >= threshold
     return Metadata(
         classes=run.facts.classes,
         preprocess=run.recipe.preprocess,
         architecture=run.recipe.architecture,
-        temperature=temperature,
-        threshold=threshold,
-        threshold_risk=risk,
+        temperature=chosen.temperature,
+        threshold=chosen.threshold,
+        threshold_risk=chosen.risk,
+        novelty=chosen.novelty,
+        chosen_on=ChosenOn(
+            photos=len(validation), part="val", catalog_digest=run.split.catalog_digest
+        ),
         training=TrainingData(
             photos=sum(counts.values()),
             counts=counts,
@@ -199,7 +267,7 @@ def _metadata(
         metrics={
             "val_photos": len(validation),
             "val_accuracy": float(validation.correct_n.mean()),
-            "val_coverage": float(accepted.mean()),
+            "val_coverage": chosen.coverage,
         },
         parity=parity,
         binsight_version=__version__,

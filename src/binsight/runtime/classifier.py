@@ -12,7 +12,15 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from binsight.bundle import INPUT, OUTPUTS, Metadata, digest_of, parse_metadata, read_verified
+from binsight.bundle import (
+    INPUT,
+    NOVELTY,
+    OUTPUTS,
+    Metadata,
+    digest_of,
+    parse_metadata,
+    read_verified,
+)
 from binsight.errors import ImageError, NotABundleError, UsageError
 from binsight.images import DEFAULT_LIMITS, ImageLimits, ImageSource
 from binsight.preprocess import load
@@ -34,6 +42,7 @@ class RawOutputs(NamedTuple):
     probs_nc: Floats
     embedding_nd: Floats
     feature_map_nkhw: Floats
+    novelty_n: Floats | None = None
 
 
 def builtin_model() -> Path:
@@ -175,7 +184,7 @@ class Classifier:
 
     def run(self, images_nchw: Floats) -> RawOutputs:
         """Run the graph on preprocessed images: (N, 3, size, size), N of at least 1."""
-        return RawOutputs(*self._session.run(list(OUTPUTS), {INPUT: images_nchw}))
+        return RawOutputs(*self._session.run(_outputs(self.metadata), {INPUT: images_nchw}))
 
     def _prepared(self, photo: ImageSource) -> Floats | ImageError:
         try:
@@ -192,18 +201,25 @@ class Classifier:
                 yield one
             else:
                 assert outputs is not None
-                yield self._prediction(outputs.probs_nc[number], outputs.embedding_nd[number])
+                yield self._prediction(outputs, number)
                 number += 1
 
-    def _prediction(self, probs_c: Floats, embedding_d: Floats) -> Prediction:
+    def _prediction(self, outputs: RawOutputs, number: int) -> Prediction:
+        probs_c = outputs.probs_nc[number]
         best = int(probs_c.argmax())
         confidence = float(probs_c[best])
+        novelty = None if outputs.novelty_n is None else float(outputs.novelty_n[number])
+        limit = self.metadata.novelty.limit if self.metadata.novelty else np.inf
+        # Written so that a novelty that is no number is strange.
+        strange = novelty is not None and not novelty <= limit
         return Prediction(
             label=self.classes[best],
             confidence=confidence,
-            sure=confidence >= self.metadata.threshold,
+            sure=confidence >= self.metadata.threshold and not strange,
             probs=dict(zip(self.classes, map(float, probs_c), strict=True)),
-            embedding=embedding_d.copy(),  # a view would keep the whole batch alive
+            embedding=outputs.embedding_nd[number].copy(),  # a view would keep the batch alive
+            novelty=novelty,
+            strange=strange,
         )
 
 
@@ -222,15 +238,20 @@ def _session(path: Path, data: bytes, threads: int) -> ort.InferenceSession:
         raise NotABundleError(f"{path}: ONNX Runtime cannot load it ({reason})") from error
 
 
+def _outputs(metadata: Metadata) -> list[str]:
+    return [*OUTPUTS, NOVELTY] if metadata.novelty else list(OUTPUTS)
+
+
 def _check_signature(path: Path, session: ort.InferenceSession, metadata: Metadata) -> None:
     outputs = {output.name: output for output in session.get_outputs()}
     side = metadata.preprocess.size
     inputs = [(one.name, list(one.shape[1:])) for one in session.get_inputs()]
-    if inputs != [(INPUT, [3, side, side])] or not outputs.keys() >= set(OUTPUTS):
+    names = _outputs(metadata)
+    if inputs != [(INPUT, [3, side, side])] or not outputs.keys() >= set(names):
         raise NotABundleError(f"{path}: inputs or outputs are not those of a bundle")
-    ranks = [len(outputs[name].shape) for name in OUTPUTS]
+    ranks = [len(outputs[name].shape) for name in names]
     tensors = (session.get_inputs()[0], *outputs.values())
-    if ranks != [2, 2, 4] or any(one.type != "tensor(float)" for one in tensors):
+    if ranks != [2, 2, 4, 1][: len(names)] or any(one.type != "tensor(float)" for one in tensors):
         raise NotABundleError(f"{path}: outputs do not have the shapes or types of a bundle")
     if any(isinstance(one.shape[0], int) for one in tensors):
         raise NotABundleError(f"{path}: takes only batches of one size; export it anew")

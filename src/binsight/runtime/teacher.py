@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binsight import __version__
-from binsight.bundle import Metadata, Parity, Taught, digest_of, read_verified
+from binsight.bundle import ChosenOn, Metadata, Parity, Taught, digest_of, read_verified
 from binsight.errors import AlteredBundleError, ImageError, WorseModelError
 from binsight.images import ImageSource, read_file
-from binsight.teaching.graph import read_head, read_memory, with_head
+from binsight.teaching.familiar import Familiar
+from binsight.teaching.graph import read_head, read_known, read_memory, with_head
 from binsight.teaching.lesson import Example, Lesson, Pupil, learn
 from binsight.teaching.memory import Memory
 
@@ -28,6 +29,7 @@ __all__ = ["pupil_of", "teach"]
 Floats = NDArray[np.float32]
 Progress = Callable[[int, int], None]
 PARITY_PHOTOS = 32
+HELD_OUT_AND_TAUGHT = "held out and taught"  # what a lesson chooses threshold and limit on
 
 
 class _Photo(NamedTuple):
@@ -76,12 +78,14 @@ def teach(
         accuracy_after=lesson.after,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+    known = lesson.familiar.known if lesson.familiar else None
     write_if_alike(
         out,
-        with_head(data, lesson.head, lesson.memory),
+        with_head(data, lesson.head, lesson.memory, known),
         _description(classifier.metadata, lesson, taught),
         [one.source for one in shown],
         lesson.head.probs(np.stack(embeddings_nd)),
+        novelty_n=known.score(np.stack(embeddings_nd)) if known else None,
         most=PARITY_PHOTOS,
     )
     return lesson
@@ -99,12 +103,14 @@ def pupil_of(classifier: Classifier, data: bytes) -> Pupil:
     """
     head = read_head(classifier.path, data)
     metadata = classifier.metadata
+    known = read_known(data)
     return Pupil(
         classes=classifier.classes,
         head=head,
         memory=read_memory(data) or Memory.empty(head.weight_cd.shape[1]),
         threshold=metadata.threshold,
         risk=metadata.threshold_risk,
+        familiar=Familiar(known, metadata.novelty) if known and metadata.novelty else None,
     )
 
 
@@ -162,11 +168,20 @@ def _description(parent: Metadata, lesson: Lesson, taught: Taught) -> Callable[[
     if lesson.remembered_before is not None and lesson.remembered_after is not None:
         metrics["remembered_accuracy_before"] = lesson.remembered_before
         metrics["remembered_accuracy_after"] = lesson.remembered_after
+    chosen_on = parent.chosen_on
+    if lesson.calibrated_on:
+        chosen_on = ChosenOn(
+            photos=lesson.calibrated_on,
+            part=HELD_OUT_AND_TAUGHT,
+            catalog_digest=taught.catalog_digest,
+        )
     changes = {
         "format_version": Metadata.model_fields["format_version"].default,
         "classes": lesson.classes,
         "temperature": lesson.head.temperature,
         "threshold": lesson.threshold,
+        "novelty": lesson.familiar.novelty if lesson.familiar else None,
+        "chosen_on": chosen_on,
         "metrics": metrics,
         "binsight_version": __version__,
         "created": taught.created,

@@ -9,15 +9,19 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from binsight.bundle import NOVELTY
 from binsight.errors import NotABundleError
+from binsight.novelty import LEAST_NORM, Known
 
 from .head import Head
 from .memory import Memory
 
-__all__ = ["read_head", "read_memory", "remember", "with_head"]
+__all__ = ["add_novelty", "read_head", "read_known", "read_memory", "remember", "with_head"]
 
 WEIGHT, BIAS, TEMPERATURE = "head.weight", "head.bias", "head.temperature"
 MEMORY = "memory."
+KNOWN = "known."  # what the novelty was made of, for the next lesson
+FORMULA = "novelty."
 
 
 def read_head(path: Path, data: bytes) -> Head:
@@ -61,22 +65,36 @@ def _linear_layer(made_by: dict[str, Any], values: dict[str, Any]) -> tuple[Any,
 
 def read_memory(data: bytes) -> Memory | None:
     """What a verified bundle remembers of the photos that it learned from, if it does."""
-    model = onnx.load_from_string(data)
-    found = {
-        one.name.removeprefix(MEMORY): numpy_helper.to_array(one)
-        for one in model.graph.initializer
-        if one.name.startswith(MEMORY)
-    }
+    found = _kept(data, MEMORY)
     return Memory(**found) if found else None
 
 
-def with_head(data: bytes, head: Head, memory: Memory) -> Any:
+def read_known(data: bytes) -> Known | None:
+    """What the novelty of a verified bundle was made of, if it has one."""
+    found = _kept(data, KNOWN)
+    if not found:
+        return None
+    directions_dj = _kept(data, FORMULA)["directions"]
+    return Known(basis=directions_dj[:, : len(found["variances"])], **found)
+
+
+def _kept(data: bytes, prefix: str) -> dict[str, Any]:
+    """Constants whose name begins with a prefix, by the rest of it."""
+    return {
+        one.name.removeprefix(prefix): numpy_helper.to_array(one)
+        for one in onnx.load_from_string(data).graph.initializer
+        if one.name.startswith(prefix)
+    }
+
+
+def with_head(data: bytes, head: Head, memory: Memory, known: Known | None = None) -> Any:
     """The same network under another head: an ONNX ModelProto, not yet described or sealed.
 
     Args:
         data: a verified bundle.
         head: with a row for each class.
         memory: to carry along.
+        known: what the novelty is computed from; ``None`` for a bundle without.
     """
     model = onnx.load_from_string(data)
     graph = model.graph
@@ -96,6 +114,8 @@ def with_head(data: bytes, head: Head, memory: Memory) -> Any:
         ]
     )
     remember(graph, memory)
+    if known:
+        add_novelty(graph, known)
     for output in graph.output:
         if output.name == "probs":
             output.type.tensor_type.shape.dim[1].dim_value = len(head.bias_c)
@@ -104,15 +124,73 @@ def with_head(data: bytes, head: Head, memory: Memory) -> Any:
 
 def remember(graph: Any, memory: Memory) -> None:
     """Replace what a graph carries as its memory. No node uses it; runtimes leave it aside."""
-    kept = [one for one in graph.initializer if not one.name.startswith(MEMORY)]
+    _keep(graph, MEMORY, memory.arrays())
+
+
+def _keep(graph: Any, prefix: str, arrays: dict[str, Any]) -> None:
+    kept = [one for one in graph.initializer if not one.name.startswith(prefix)]
     del graph.initializer[:]
     graph.initializer.extend(kept)
-    for name, values in memory.arrays().items():
-        graph.initializer.append(numpy_helper.from_array(values, f"{MEMORY}{name}"))
+    graph.initializer.extend(
+        numpy_helper.from_array(values, f"{prefix}{name}") for name, values in arrays.items()
+    )
+
+
+def add_novelty(graph: Any, known: Known) -> None:
+    """Give a graph without it the output `NOVELTY`, computed by `novelty.Formula`.
+
+    What it is made of comes along, as the memory does, so that the bundle can be taught.
+    """
+    formula = known.formula
+    kept = known.arrays()
+    del kept["basis"]  # the first of the directions
+    _keep(graph, KNOWN, kept)
+    _keep(
+        graph,
+        FORMULA,
+        {
+            "directions": formula.directions_dj,
+            "weights": formula.weights_j[:, None],
+            "slopes": -formula.slopes_dm,
+            "offsets": formula.offsets_m,
+            "least_norm": np.array(LEAST_NORM, np.float32),
+            "last_axis": np.array([1], np.int64),
+        },
+    )
+    graph.node.extend(_novelty_nodes())
+    batch = next(one for one in graph.output if one.name == "embedding").type.tensor_type.shape
+    output = helper.make_tensor_value_info(NOVELTY, onnx.TensorProto.FLOAT, [None])
+    output.type.tensor_type.shape.dim[0].CopyFrom(batch.dim[0])
+    graph.output.append(output)
+
+
+def _novelty_nodes() -> list[Any]:
+    """Nodes of opset 18; each line: operator, inputs, output, attributes."""
+    steps: list[tuple[str, str, str, dict[str, Any]]] = [
+        ("ReduceL2", "embedding last_axis", "length", {}),
+        ("Max", "length least_norm", "norm", {}),
+        ("Div", "embedding norm", "unit", {}),
+        ("Cast", "directions", "wide_directions", {"to": onnx.TensorProto.FLOAT}),
+        ("MatMul", "unit wide_directions", "along", {}),
+        ("Mul", "along along", "squares", {}),
+        ("MatMul", "squares weights", "spread", {}),
+        ("Gemm", "unit slopes offsets", "to_centres", {}),
+        ("ReduceMin", "to_centres last_axis", "nearest", {}),
+        ("Add", "spread nearest", "column", {}),
+        ("Squeeze", "column last_axis", NOVELTY, {}),
+    ]
+
+    def named(name: str) -> str:
+        return name if name in {"embedding", NOVELTY} else f"{FORMULA}{name}"
+
+    return [
+        helper.make_node(operator, [named(name) for name in given.split()], [named(made)], **how)
+        for operator, given, made, how in steps
+    ]
 
 
 def _cut_after_embedding(graph: Any) -> None:
-    """Drop every node and constant that only the probabilities needed."""
+    """Drop every node, constant and output that only the probabilities and novelty needed."""
     needed = {"embedding", "feature_map"}
     nodes = []
     for node in reversed(graph.node):
@@ -121,10 +199,12 @@ def _cut_after_embedding(graph: Any) -> None:
             nodes.append(node)
     constants = [one for one in graph.initializer if one.name in needed]
     shapes = [one for one in graph.value_info if one.name in needed]
+    outputs = [one for one in graph.output if one.name != NOVELTY]
     for field, kept in (
         (graph.node, nodes[::-1]),
         (graph.initializer, constants),
         (graph.value_info, shapes),
+        (graph.output, outputs),
     ):
         del field[:]
         field.extend(kept)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from binsight.calibration import choose_threshold, fit_temperature, softmax
 from binsight.errors import TeachingError
 
+from .familiar import Familiar
 from .head import Head, fit_head
 from .memory import Memory, spread
 
@@ -45,6 +46,7 @@ class Pupil:
         memory: of what it learned from; may be empty.
         threshold: confidence from which an answer is sure.
         risk: share of wrong answers among the sure ones to aim at.
+        familiar: what is strange to it; ``None`` for a bundle that does not tell.
     """
 
     classes: tuple[str, ...]
@@ -52,6 +54,7 @@ class Pupil:
     memory: Memory
     threshold: float
     risk: float
+    familiar: Familiar | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +83,9 @@ class Lesson:
         head: with its temperature.
         threshold: confidence from which an answer is sure.
         memory: what the new bundle remembers.
+        familiar: what is strange to it; ``None`` if its parent could not tell.
+        calibrated_on: photos that temperature, threshold and limit were chosen on; 0 if they were
+            too few, and the parent's were kept.
         photos: taught photos of each class.
         folds: that accuracy was measured by; 0 if there were too few photos.
         before: accuracy of the parent on the taught photos.
@@ -96,6 +102,8 @@ class Lesson:
     head: Head
     threshold: float
     memory: Memory
+    familiar: Familiar | None
+    calibrated_on: int
     photos: Mapping[str, int]
     folds: int
     before: float
@@ -121,6 +129,7 @@ class Lesson:
             "remembered": {"before": self.remembered_before, "after": self.remembered_after},
             "temperature": self.head.temperature,
             "threshold": self.threshold,
+            "limit": self.familiar.novelty.limit if self.familiar else None,
             "worse": self.worse,
             "wrong": [
                 {"photo": name, "label": label, "answer": answer}
@@ -182,12 +191,19 @@ def learn(
     names = [rename.get(name, name) for name in pupil.classes]
     before_n = np.array([number[name] for name in _answers(pupil.head, names, x_nd)]) == labels_n
     after_n = tested_nc.argmax(axis=1) == labels_n
-    head, threshold = _calibrated(old, head, tested_nc, labels_n)
+    familiar = old.familiar
+    strange_n = np.zeros(len(x_nd))
+    if familiar:
+        familiar, strange_n = familiar.taught(x_nd, labels_n, fold_n)
+    calibrated = _calibrated(old, head, familiar, tested_nc, strange_n, labels_n)
+    head = calibrated.head
     remembered = _remembered(names, pupil, head, class_names, old.memory)
     return Lesson(
         classes=class_names,
         head=head,
-        threshold=threshold,
+        threshold=calibrated.threshold,
+        familiar=calibrated.familiar,
+        calibrated_on=calibrated.photos,
         memory=_longer(old.memory, x_nd, labels_n),
         photos={name: int((labels_n == number[name]).sum()) for name in class_names},
         folds=int(fold_n.max()) + 1 if fold_n.any() else 0,
@@ -222,7 +238,8 @@ def _renamed(pupil: Pupil, rename: Mapping[str, str]) -> Pupil:
     share /= share.sum(axis=0)
     head = Head(share.T @ pupil.head.weight_cd, share.T @ pupil.head.bias_c, pupil.head.temperature)
     memory = Memory(pupil.memory.embeddings, place_c[pupil.memory.labels], pupil.memory.held_out)
-    return Pupil(classes, head, memory, pupil.threshold, pupil.risk)
+    familiar = pupil.familiar.relabelled(place_c) if pupil.familiar else None
+    return Pupil(classes, head, memory, pupil.threshold, pupil.risk, familiar)
 
 
 def _with_rows(head: Head, classes: int) -> Head:
@@ -261,20 +278,51 @@ def _out_of_fold(
     return logits_nc
 
 
+@dataclass(frozen=True, eq=False)
+class _Calibrated:
+    head: Head
+    familiar: Familiar | None
+    threshold: float
+    photos: int
+
+
 def _calibrated(
-    pupil: Pupil, head: Head, tested_nc: Floats, labels_n: NDArray[np.int64]
-) -> tuple[Head, float]:
-    """Temperature and threshold from photos that the head was not fitted to."""
-    known_nd, known_n = pupil.memory.part(held_out=True)
-    logits_nc = np.concatenate([tested_nc, head.logits(known_nd)])
-    truth_n = np.concatenate([labels_n, known_n])
+    pupil: Pupil,
+    head: Head,
+    familiar: Familiar | None,
+    tested_nc: Floats,
+    strange_n: NDArray[np.float64],
+    labels_n: NDArray[np.int64],
+) -> _Calibrated:
+    """Temperature, limit and threshold from photos that head and novelty were not fitted to.
+
+    Args:
+        pupil: with its classes as they are called now.
+        head: the new one.
+        familiar: likewise.
+        tested_nc: logits of the taught photos, each by a head that was not taught with it.
+        strange_n: likewise their novelty.
+        labels_n: their class numbers.
+    """
+    held_nd, held_n = pupil.memory.part(held_out=True)
+    logits_nc = np.concatenate([tested_nc, head.logits(held_nd)])
+    truth_n = np.concatenate([labels_n, held_n])
     if len(truth_n) < FEWEST_FOR_CALIBRATION:
-        return head, pupil.threshold
+        return _Calibrated(head, familiar, pupil.threshold, 0)
     temperature = fit_temperature(logits_nc, truth_n)
-    head = Head(head.weight_cd, head.bias_c, temperature)
     probs_nc = softmax(logits_nc, temperature)
     right_n = probs_nc.argmax(axis=1) == truth_n
-    return head, choose_threshold(probs_nc.max(axis=1), right_n, risk=pupil.risk)
+    passed_n = np.ones(len(truth_n), np.bool_)
+    if familiar:
+        novelty_n = np.append(strange_n, familiar.known.score(held_nd))
+        familiar = familiar.limited(novelty_n)
+        passed_n = novelty_n <= familiar.novelty.limit
+    return _Calibrated(
+        Head(head.weight_cd, head.bias_c, temperature),
+        familiar,
+        choose_threshold(probs_nc.max(axis=1)[passed_n], right_n[passed_n], risk=pupil.risk),
+        len(truth_n),
+    )
 
 
 def _answers(head: Head, names: Sequence[str], x_nd: Floats) -> list[str]:

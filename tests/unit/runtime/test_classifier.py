@@ -21,6 +21,7 @@ from small_bundle import (
     expected_probs,
     small_model,
     squares,
+    write_novelty_bundle,
     write_small_bundle,
 )
 
@@ -187,6 +188,38 @@ def test_sure_means_at_least_the_threshold(small: Classifier, tmp_path: Path) ->
         assert answer.confidence == confidence
         sure.append(answer.sure)
     assert sure == [True, True, False, False]
+
+
+def test_a_strange_photo_is_not_sure_whatever_its_confidence(tmp_path: Path) -> None:
+    shown = {name: squares(6, seed) for seed, name in enumerate(CLASSES)}
+    photos = squares(12, seed=7)
+    path = tmp_path / "novel.onnx"
+    bundle = write_novelty_bundle(path, shown, threshold=0.0, limit=1e6)
+    answers = Classifier(bundle.path, threads=1).classify(photos)
+    novelty = [answer.novelty for answer in answers]
+    assert all(answer.sure and not answer.strange for answer in answers)
+    limit = sorted(map(float, novelty))[5]
+    write_novelty_bundle(path, shown, threshold=0.0, limit=limit)
+    again = Classifier(path, threads=1).classify(photos)
+    assert [answer.novelty for answer in again] == novelty
+    assert [answer.sure for answer in again] == [one <= limit for one in novelty]
+    assert sum(answer.strange for answer in again) == 6
+    unsure = Classifier(write_novelty_bundle(path, shown, threshold=1.0, limit=limit).path)
+    why = {answer.why for answer in unsure.classify(photos)}
+    assert why == {"low confidence", "like nothing it learned"}
+
+
+def test_a_bundle_that_does_not_tell_has_no_novelty(small: Classifier) -> None:
+    answer = small.classify(squares(1)[0])
+    assert (answer.novelty, answer.strange) == (None, False)
+    assert small.run(np.zeros((1, 3, 32, 32), np.float32)).novelty_n is None
+
+
+def test_a_promised_novelty_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    novelty = {"score": "relative-mahalanobis", "limit": 1.0, "accepted": 0.95}
+    bundle = write_small_bundle(tmp_path / "none.onnx", format_version=3, novelty=novelty)
+    with pytest.raises(NotABundleError, match="outputs are not those of a bundle"):
+        Classifier(bundle.path)
 
 
 def test_what_the_bundle_says_is_at_hand(small: Classifier, small_bundle: SmallBundle) -> None:

@@ -28,8 +28,14 @@ def test_as_plain_values() -> None:
         "label": "metal",
         "confidence": 0.75,
         "sure": True,
+        "why": None,
+        "novelty": None,
         "probs": {"glass": 0.25, "metal": 0.75},
     }
+    strange = prediction(sure=False, novelty=3.1234567, strange=True).to_dict()
+    assert strange["novelty"] == 3.123457
+    assert strange["why"] == "like nothing it learned"
+    assert prediction(sure=False, novelty=0.5).to_dict()["why"] == "low confidence"
 
 
 @pytest.mark.parametrize(
@@ -39,6 +45,7 @@ def test_as_plain_values() -> None:
         {"probs": {"glass": 0.25, "metal": 0.5}},
         {"probs": {"glass": float("nan"), "metal": 0.5}},
         {"embedding": np.zeros((1, 4), np.float32)},
+        {"strange": True, "novelty": 9.0},
     ],
 )
 def test_parts_that_do_not_fit_are_refused(changes: dict[str, object]) -> None:

@@ -12,6 +12,7 @@ from small_bundle import (
     SIZE,
     SmallBundle,
     small_model,
+    write_novelty_bundle,
     write_small_bundle,
     write_taught_bundle,
 )
@@ -26,7 +27,7 @@ from binsight.errors import (
     WorseModelError,
 )
 from binsight.runtime.embeddings import EmbeddingCache
-from binsight.teaching.graph import read_head, read_memory
+from binsight.teaching.graph import read_head, read_known, read_memory
 
 COLOURS = {"glass": (30, 160, 60), "metal": (120, 120, 130), "paper": (230, 220, 200)}
 BATTERY = (200, 30, 30)
@@ -110,6 +111,68 @@ def test_a_new_class(parent: Classifier, tmp_path: Path) -> None:
     assert taught.classes == ("glass", "metal", "fibre", "battery")
     assert taught.classify(painted(BATTERY, 1, seed=70)[0]).label == "battery"
     assert taught.metadata.lineage[0].renamed == {"paper": "fibre"}
+
+
+YELLOW = (240, 230, 10)
+
+
+def test_taught_photos_become_known_and_others_stay_strange(tmp_path: Path) -> None:
+    usual, held = photos(20, seed=20), photos(20, seed=30)
+    parent = Classifier(write_novelty_bundle(tmp_path / "a.onnx", usual, held=held).path)
+    shown = {"battery": painted(BATTERY, 20, seed=7)}
+    asked = painted(BATTERY, 10, seed=70)
+    assert all(answer.strange for answer in parent.classify(asked))
+    lesson = parent.teach(shown, tmp_path / "b.onnx", rename={"paper": "fibre"})
+    taught = Classifier(tmp_path / "b.onnx")
+    assert sum(answer.strange for answer in taught.classify(asked)) <= 2
+    assert all(answer.strange for answer in taught.classify(painted(YELLOW, 10)))
+    known = [photo for row in photos(10, seed=40).values() for photo in row]
+    assert np.mean([answer.strange for answer in taught.classify(known)]) < 0.2
+    metadata = taught.metadata
+    assert metadata.format_version == FORMAT_VERSION
+    assert metadata.novelty is not None
+    assert parent.metadata.novelty is not None
+    assert metadata.novelty.accepted == parent.metadata.novelty.accepted
+    assert metadata.novelty.limit == lesson.to_dict()["limit"] != parent.metadata.novelty.limit
+    assert metadata.chosen_on is not None
+    assert (metadata.chosen_on.photos, metadata.chosen_on.part) == (80, "held out and taught")
+    assert metadata.chosen_on.catalog_digest == metadata.lineage[0].catalog_digest
+    assert metadata.parity.max_novelty_difference is not None
+    onnx.checker.check_model(onnx.load(tmp_path / "b.onnx"))
+
+
+def test_lessons_after_each_other_keep_the_novelty(tmp_path: Path) -> None:
+    parent = Classifier(write_novelty_bundle(tmp_path / "a.onnx", photos(20, seed=20)).path)
+    parent.teach({"battery": painted(BATTERY, 8, seed=7)}, tmp_path / "b.onnx")
+    again = {"battery": painted(BATTERY, 8, seed=8), "toy": painted(YELLOW, 8, seed=9)}
+    Classifier(tmp_path / "b.onnx").teach(again, tmp_path / "c.onnx")
+    known = read_known(read_verified(tmp_path / "c.onnx"))
+    assert known is not None
+    assert known.labels.tolist() == [0, 1, 2, 3, 4]
+    assert known.taught.tolist() == [False, False, False, True, True]
+    first = read_known(read_verified(parent.path))
+    assert first is not None
+    np.testing.assert_array_equal(known.basis, first.basis)
+
+
+def test_few_photos_keep_the_limit_of_the_parent(tmp_path: Path) -> None:
+    parent = Classifier(write_novelty_bundle(tmp_path / "a.onnx", photos(20, seed=20)).path)
+    parent.teach({"glass": painted(COLOURS["glass"], 3, seed=7)}, tmp_path / "b.onnx")
+    metadata = Classifier(tmp_path / "b.onnx").metadata
+    assert metadata.novelty == parent.metadata.novelty
+    assert metadata.chosen_on == parent.metadata.chosen_on
+
+
+def test_a_bundle_of_an_older_format_is_taught_without_novelty(
+    parent: Classifier, tmp_path: Path
+) -> None:
+    lesson = parent.teach(photos(), tmp_path / "my.onnx")
+    taught = Classifier(tmp_path / "my.onnx")
+    assert lesson.to_dict()["limit"] is None
+    assert taught.metadata.novelty is None
+    assert taught.metadata.chosen_on is not None
+    assert taught.metadata.chosen_on.photos == 24
+    assert read_known(read_verified(taught.path)) is None
 
 
 def test_a_model_that_is_worse_is_written_only_if_told_to(tmp_path: Path) -> None:

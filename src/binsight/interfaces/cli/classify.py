@@ -136,7 +136,11 @@ def _classified(
         decision = None
         name = answer.label if answer.sure else None
         if rules:
-            decision = rules.decide(answer.probs, threshold=classifier.metadata.threshold)
+            decision = rules.decide(
+                answer.probs,
+                threshold=classifier.metadata.threshold,
+                strange=answer.strange,
+            )
             name = decision.bin.name if decision.bin else None
         copy = sorter.copy(path, name) if sorter else None
         yield Classified(path, answer, decision, copy)

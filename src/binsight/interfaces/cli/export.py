@@ -21,6 +21,10 @@ def export(
         float,
         typer.Option(help="Largest share of wrong answers among the sure ones.", min=0, max=1),
     ] = 0.02,
+    accepted: Annotated[
+        float,
+        typer.Option(help="Share of known photos that may not count as strange.", min=0, max=1),
+    ] = 0.95,
     licence: Annotated[str, typer.Option(help="SPDX identifier for the weights.")] = "Apache-2.0",
 ) -> None:
     """Write the bundle of a run's best epoch, calibrated and checked against the checkpoint."""
@@ -34,6 +38,7 @@ def export(
                 out,
                 sources=tuple(photos or ()),
                 risk=risk,
+                accepted=accepted,
                 licence=licence,
                 progress=report,
             )
@@ -42,8 +47,10 @@ def export(
         f"parity on {parity.photos} photos: same label on {parity.same_label:.0%}, probabilities "
         f"within {parity.max_difference:.1g}"
     )
+    assert described.novelty
     typer.echo(
-        f"temperature {described.temperature:.3f}, sure from {described.threshold:.3f} "
+        f"temperature {described.temperature:.3f}; sure from {described.threshold:.3f} and up to a "
+        f"novelty of {described.novelty.limit:.2f} "
         f"({described.metrics['val_coverage']:.0%} of validation photos)"
     )
     typer.echo(f"wrote {out}; next: binsight classify PHOTO --model {out}")

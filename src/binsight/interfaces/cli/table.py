@@ -10,6 +10,7 @@ import typer
 from binsight import Bins, Prediction
 from binsight.bins import ASK
 from binsight.errors import ImageError
+from binsight.runtime.prediction import STRANGE
 
 from .classified import Classified
 from .terminal import columns, cut_middle, padded, printable, stdout_columns
@@ -67,6 +68,8 @@ class Table:
         """What follows the confidence, and whether no person has to look."""
         if one.decision:
             return f"  {printable(one.decision.name)}", one.decision.bin is not None
+        if answer.strange and not self._top:
+            return f"  not sure: {answer.why}", False
         if answer.sure or self._top:
             return "" if answer.sure else "  not sure", answer.sure
         _, (second, share) = one.best(2)
@@ -79,7 +82,9 @@ class Table:
             return fixed + 2 + max(columns(name) for name in (ASK, *self._bins))
         if self._top:
             return fixed + columns("  not sure")
-        return fixed + columns("  not sure, or  (99%)") + self._classes
+        return fixed + max(
+            columns("  not sure, or  (99%)") + self._classes, columns(f"  not sure: {STRANGE}")
+        )
 
 
 def _path_columns(paths: Iterable[Path], answer: int) -> int:
