@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -35,7 +35,9 @@ from binsight.teaching.memory import Memory, spread
 from binsight.training.checkpoints import best_network
 from binsight.training.run import Run
 
-__all__ = ["export_bundle"]
+from .half import Rounding, check_rounding, rounded, store_half
+
+__all__ = ["Store", "export_bundle"]
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +46,7 @@ REMEMBERED_LEARNED = 80  # photos a class
 REMEMBERED_HELD_OUT = 40
 OPSET = 18
 Progress = Callable[[int, int], None]
+Store = Literal["fp32", "fp16"]
 
 
 def export_bundle(
@@ -53,6 +56,7 @@ def export_bundle(
     sources: tuple[Path, ...] = (),
     risk: float = 0.02,
     licence: str = "Apache-2.0",
+    store: Store = "fp32",
     progress: Progress | None = None,
 ) -> Metadata:
     """Write the bundle of a run's best epoch.
@@ -66,10 +70,12 @@ def export_bundle(
         sources: where the photos are now, if they moved.
         risk: largest share of wrong answers among the sure ones, on validation photos.
         licence: SPDX identifier for the weights.
+        store: ``"fp16"`` rounds the weights, which halves the file; see `half`.
         progress: called with (done, total) photos.
 
     Raises:
-        ParityError: labels differ, or probabilities by more than 1e-4.
+        ParityError: labels differ, or probabilities by more than 1e-4; or rounding the weights
+            costs accuracy.
         TrainingError: no epoch was finished.
         DataError: the photos of the run are gone.
     """
@@ -80,15 +86,22 @@ def export_bundle(
     network = best_network(run)
     logits, embeddings = outputs_of(network, photos, run, progress=progress)
     labels = np.array(photos.labels, np.int64)
+    rounding = None
+    if store == "fp16":
+        plain, network = logits, rounded(network)
+        logits, embeddings = outputs_of(network, photos, run, progress=progress)
+        rounding = check_rounding(plain, logits, labels)
     temperature = fit_temperature(logits, labels)
     probs = softmax(logits, temperature)
     scored = Scored(paths, labels, probs, run.facts.classes)
     threshold = choose_threshold(scored.confidence_n, scored.correct_n, risk=risk)
     model = _to_onnx(network, temperature, run.recipe.eval_size)
+    if rounding:
+        store_half(model)
     remember(model.graph, _memory(run, catalog, network, paths, labels, embeddings))
 
     def describe(parity: Parity) -> Metadata:
-        return _metadata(run, scored, temperature, threshold, risk, licence, parity)
+        return _metadata(run, scored, temperature, threshold, risk, licence, rounding, parity)
 
     return write_if_alike(out, model, describe, photos.files, probs, most=PARITY_PHOTOS)
 
@@ -177,6 +190,7 @@ def _metadata(
     threshold: float,
     risk: float,
     licence: str,
+    rounding: Rounding | None,
     parity: Parity,
 ) -> Metadata:
     from binsight import __version__
@@ -200,6 +214,7 @@ def _metadata(
             "val_photos": len(validation),
             "val_accuracy": float(validation.correct_n.mean()),
             "val_coverage": float(accepted.mean()),
+            **(rounding.metrics() if rounding else {}),
         },
         parity=parity,
         binsight_version=__version__,

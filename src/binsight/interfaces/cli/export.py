@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -22,6 +22,10 @@ def export(
         typer.Option(help="Largest share of wrong answers among the sure ones.", min=0, max=1),
     ] = 0.02,
     licence: Annotated[str, typer.Option(help="SPDX identifier for the weights.")] = "Apache-2.0",
+    store: Annotated[
+        Literal["fp32", "fp16"],
+        typer.Option(help="Weights as trained, or rounded to float16: half the file."),
+    ] = "fp32",
 ) -> None:
     """Write the bundle of a run's best epoch, calibrated and checked against the checkpoint."""
     with needs_extra("train"):
@@ -35,6 +39,7 @@ def export(
                 sources=tuple(photos or ()),
                 risk=risk,
                 licence=licence,
+                store=store,
                 progress=report,
             )
     parity = described.parity
@@ -42,8 +47,16 @@ def export(
         f"parity on {parity.photos} photos: same label on {parity.same_label:.0%}, probabilities "
         f"within {parity.max_difference:.1g}"
     )
+    if store == "fp16":
+        changed = described.metrics["val_labels_changed_by_fp16"]
+        typer.echo(
+            f"weights in float16: {changed:.0f} of {described.metrics['val_photos']:.0f} labels "
+            f"changed on validation photos, {described.metrics['val_accuracy_before_fp16']:.1%} "
+            f"right before and {described.metrics['val_accuracy']:.1%} now"
+        )
     typer.echo(
         f"temperature {described.temperature:.3f}, sure from {described.threshold:.3f} "
         f"({described.metrics['val_coverage']:.0%} of validation photos)"
     )
-    typer.echo(f"wrote {out}; next: binsight classify PHOTO --model {out}")
+    size_mb = out.stat().st_size / 1e6
+    typer.echo(f"wrote {out} ({size_mb:.1f} MB); next: binsight classify PHOTO --model {out}")
