@@ -164,7 +164,7 @@ def summary(first: list[float], turns: list[Any], photos: int) -> dict[str, floa
 
 
 @contextmanager
-def described(bundle: Path | None, photos: list[str], threads: int | None) -> Iterator[Job]:
+def described(bundle: str | None, photos: list[str], threads: int | None) -> Iterator[Job]:
     """What both ways are told, with weights of the bundle's architecture in a file."""
     from torch import save
     from torchvision import models
@@ -198,7 +198,7 @@ def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=EXAMPLES, help="of photos")
-    parser.add_argument("--model", type=Path, help="a bundle; the built-in one if not given")
+    parser.add_argument("--model", help="a bundle, or the name of a built-in one")
     parser.add_argument("--photos", type=int, default=48, help="in one turn, repeating them")
     parser.add_argument("--repeats", type=int, default=5, help="turns of each way")
     parser.add_argument("--starts", type=int, default=3, help="fresh processes of each way")

@@ -230,7 +230,7 @@ def draw(rows: Sequence[dict[str, float | int | str]], counts: Sequence[int], pa
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description="Teach a bundle more and more photos.")
-    parser.add_argument("bundle", type=Path)
+    parser.add_argument("bundle", help="a path, or the name of a built-in one")
     parser.add_argument("photos", type=Path)
     parser.add_argument("--split", type=Path, help="ask and teach photos of one part only")
     parser.add_argument("--part", default="test")

@@ -40,7 +40,9 @@ def draw_photos(folder: Path, each: int = 10, seed: int = 0) -> Path:
     return folder
 
 
-def write_weights(file: Path) -> Path:
+def write_weights(
+    file: Path, architecture: str = SMALL["architecture"], size: int = SMALL["size"]
+) -> Path:
     """First weights whose features tell drawn photos apart, though nothing was learned.
 
     Random layers shrink what they pass on until nothing is left. Here every BatchNorm knows the
@@ -52,13 +54,13 @@ def write_weights(file: Path) -> Path:
     from binsight.model.network import build
 
     torch.manual_seed(0)
-    network = build(SMALL["architecture"], classes=len(CLASSES))
+    network = build(architecture, classes=len(CLASSES)).eval()
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = 1.0
+            module.train().momentum = 1.0
     colours = torch.rand(32, 3, 1, 1) * 4 - 2
     with torch.no_grad():
-        network(colours + torch.randn(32, 3, 32, 32))
+        network(colours + torch.randn(32, 3, size, size))
     save_file(network.state_dict(), file)
     return file
 

@@ -48,7 +48,9 @@ SURFACE = {
         *("--check", "--class", "--help", "--json", "--layer", "--method", "--model", "--out"),
         *("--run", "--sample", "photos"),
     ],
-    "export": ["--accepted", "--help", "--licence", "--out", "--photos", "--risk", "run"],
+    "export": [
+        *("--accepted", "--help", "--licence", "--out", "--photos", "--risk", "--store", "run"),
+    ],
     "info": ["--help", "model"],
     "teach": [
         *("--anyway", "--cache", "--help", "--json", "--model", "--no-cache", "--out", "--rename"),
@@ -294,6 +296,7 @@ def test_export_says_how_the_bundle_compares(trained: Trained) -> None:
     assert told["classes"] == ["glass", "metal", "paper"]
     assert told["preprocess"]["size"] == 64
     assert len(told["digest"]) == 64
+    assert told["bytes"] == trained.bundle.stat().st_size
 
 
 def test_a_table_of_answers(mixed: Path, small_bundle: SmallBundle) -> None:
@@ -440,6 +443,7 @@ def test_a_missing_built_in_model_says_what_to_do(tmp_path: Path, command: list[
 def test_a_missing_extra_says_what_to_install(
     tmp_path: Path, command: list[str], package: str, extra: str
 ) -> None:
+    (tmp_path / "run").mkdir()
     line = refusal(*command, cwd=tmp_path, without=package)
     assert line == f"binsight: {package} is not installed; run: pip install 'binsight[{extra}]'"
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from binsight.runtime import BUILTIN
+
 ROOT = Path(__file__).parents[2]
 REQUIREMENTS = sorted((ROOT / "requirements").glob("*.txt"))
 
@@ -33,7 +35,8 @@ def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 @pytest.mark.parametrize(
     "pattern",
     [
-        r"binsight/models/[^/]+\.onnx",
+        *(rf"binsight/models/{name}\.onnx" for name in BUILTIN),
+        *(rf"binsight/models/{name}\.md" for name in BUILTIN),
         r"binsight/schemes/berlin\.toml",
         r"binsight/training/recipes/default\.toml",
         r"binsight/evaluation/report\.html\.j2",
@@ -43,6 +46,11 @@ def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 )
 def test_the_wheel_carries(wheel_names: list[str], pattern: str) -> None:
     assert any(re.fullmatch(pattern, name) for name in wheel_names), wheel_names
+
+
+def test_every_model_in_the_wheel_has_a_name(wheel_names: list[str]) -> None:
+    models = {Path(name).stem for name in wheel_names if name.startswith("binsight/models/")}
+    assert models == set(BUILTIN)
 
 
 def test_the_wheel_carries_the_package_and_nothing_else(wheel_names: list[str]) -> None:

@@ -18,10 +18,9 @@ from binsight.images import ImageSource
 from binsight.preprocess import PreprocessSpec
 from binsight.runtime import Classifier
 
-__all__ = ["BATCH", "Answer", "BundleModel", "Heard", "Model", "Progress", "hear"]
+__all__ = ["Answer", "BundleModel", "Heard", "Model", "Progress", "hear"]
 
 Progress = Callable[[int, int], None]
-BATCH = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +71,7 @@ class BundleModel:
 
     def answers(self, photos: Iterable[ImageSource]) -> Iterator[Answer | ImageError]:
         """See `Model`."""
-        for one in self.classifier.classify_each(photos, batch=BATCH):
+        for one in self.classifier.classify_each(photos):
             if isinstance(one, ImageError):
                 yield one
                 continue

@@ -24,7 +24,7 @@ from binsight.runtime import Classifier
 from binsight.training.checkpoints import best_network
 from binsight.training.run import Run
 
-from .asking import BATCH, Answer, BundleModel, Model, Progress, hear
+from .asking import Answer, BundleModel, Model, Progress, hear
 from .scored import Scored
 
 __all__ = [
@@ -36,6 +36,8 @@ __all__ = [
     "score_bundle",
     "score_run",
 ]
+
+BATCH = 32
 
 
 def choose_part(split: Split) -> str:

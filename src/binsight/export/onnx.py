@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -43,7 +43,9 @@ from binsight.teaching.memory import Memory, spread
 from binsight.training.checkpoints import best_network
 from binsight.training.run import Run
 
-__all__ = ["export_bundle"]
+from .half import Rounding, check_rounding, rounded, store_half
+
+__all__ = ["Store", "export_bundle"]
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +55,7 @@ REMEMBERED_LEARNED = 80  # photos a class
 REMEMBERED_HELD_OUT = 40
 OPSET = 18
 Progress = Callable[[int, int], None]
+Store = Literal["fp32", "fp16"]
 
 
 def export_bundle(
@@ -63,6 +66,7 @@ def export_bundle(
     risk: float = 0.02,
     accepted: float = 0.95,
     licence: str = "Apache-2.0",
+    store: Store = "fp32",
     progress: Progress | None = None,
 ) -> Metadata:
     """Write the bundle of a run's best epoch.
@@ -78,10 +82,12 @@ def export_bundle(
         risk: largest share of wrong answers among the sure ones, on validation photos.
         accepted: share of validation photos that shall not count as strange.
         licence: SPDX identifier for the weights.
+        store: ``"fp16"`` rounds the weights, which halves the file; see `half`.
         progress: called with (done, total) photos.
 
     Raises:
-        ParityError: labels differ, or probabilities by more than 1e-4, or the novelty.
+        ParityError: labels differ, or probabilities by more than 1e-4, or the novelty; or rounding
+            the weights costs accuracy.
         UsageError: ``risk`` or ``accepted`` is out of range.
         TrainingError: no epoch was finished.
         DataError: the photos of the run are gone.
@@ -90,7 +96,11 @@ def export_bundle(
     if "val" not in run.split.parts:
         raise SplitError("the split has no part 'val', which calibration needs")
     network = best_network(run)
+    plain = network
+    if store == "fp16":
+        network = rounded(network)
     learned, held = _shown(run, catalog, network, progress)
+    rounding = _rounding(run, plain, held) if store == "fp16" else None
     labels = np.array(held.photos.labels, np.int64)
     temperature = fit_temperature(held.logits_nc, labels)
     probs = softmax(held.logits_nc, temperature)
@@ -99,15 +109,23 @@ def export_bundle(
     novelty_n = known.score(held.embeddings_nd)
     chosen = _choose(scored, novelty_n, temperature, risk=risk, accepted=accepted)
     model = _to_onnx(network, temperature, run.recipe.eval_size)
+    if rounding:
+        store_half(model)
     remember(model.graph, _memory(run, learned, held))
     add_novelty(model.graph, known)
 
     def describe(parity: Parity) -> Metadata:
-        return _metadata(run, scored, chosen, licence, parity)
+        return _metadata(run, scored, chosen, licence, rounding, parity)
 
     return write_if_alike(
         out, model, describe, held.photos.files, probs, novelty_n=novelty_n, most=PARITY_PHOTOS
     )
+
+
+def _rounding(run: Run, plain: Network, held: _Shown) -> Rounding:
+    """What the weights' rounding did to the answers on validation photos."""
+    logits_nc, _ = outputs_of(plain, held.photos, run)
+    return check_rounding(logits_nc, held.logits_nc, np.array(held.photos.labels, np.int64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,6 +260,7 @@ def _metadata(
     validation: Scored,
     chosen: _Chosen,
     licence: str,
+    rounding: Rounding | None,
     parity: Parity,
 ) -> Metadata:
     from binsight import __version__
@@ -268,6 +287,7 @@ def _metadata(
             "val_photos": len(validation),
             "val_accuracy": float(validation.correct_n.mean()),
             "val_coverage": chosen.coverage,
+            **(rounding.metrics() if rounding else {}),
         },
         parity=parity,
         binsight_version=__version__,

@@ -1,6 +1,7 @@
 """Answers from a bundle, through ONNX Runtime and nothing heavier."""
 
-from .classifier import Classifier, builtin_model
+from .builtin import BUILTIN, builtin_model, bundle_path
+from .classifier import Classifier
 from .prediction import Prediction
 
-__all__ = ["Classifier", "Prediction", "builtin_model"]
+__all__ = ["BUILTIN", "Classifier", "Prediction", "builtin_model", "bundle_path"]

@@ -25,7 +25,6 @@ from small_bundle import (
     write_small_bundle,
 )
 
-import binsight
 from binsight import Classifier, Prediction
 from binsight.bundle import FORMAT_VERSION
 from binsight.errors import (
@@ -39,7 +38,7 @@ from binsight.errors import (
     UsageError,
 )
 from binsight.images import ImageLimits
-from binsight.runtime import builtin_model, classifier
+from binsight.runtime import classifier
 from binsight.runtime.cpus import available_cpus
 
 
@@ -316,7 +315,3 @@ def test_threads(small_bundle: SmallBundle, monkeypatch, asked, expected) -> Non
 def test_no_threads_are_refused(small_bundle: SmallBundle, threads: int) -> None:
     with pytest.raises(UsageError, match="threads"):
         Classifier(small_bundle.path, threads=threads)
-
-
-def test_the_built_in_model_lies_in_the_package() -> None:
-    assert builtin_model().parent == Path(binsight.__file__).parent / "models"

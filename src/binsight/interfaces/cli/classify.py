@@ -12,10 +12,11 @@ from typing import Annotated
 import typer
 
 from binsight import Bins, load_bins
-from binsight.errors import BinsError, ImageError, NotABundleError, UsageError
-from binsight.runtime import Classifier, builtin_model
+from binsight.errors import BinsError, ImageError, UsageError
+from binsight.runtime import Classifier
 
 from .classified import Classified, CsvLines, JsonLines, Lines
+from .models import ModelOption
 from .photo_paths import count, photo_paths
 from .progress import reporting
 from .sorting import Sorter
@@ -27,9 +28,7 @@ LOOK_AHEAD = 1000  # paths that the table's first column is made for
 
 def classify(
     photos: Annotated[list[Path], typer.Argument(help="Photos, and folders of them.")],
-    model: Annotated[
-        Path | None, typer.Option(help="A bundle; the built-in one if not given.")
-    ] = None,
+    model: ModelOption = None,
     bins: Annotated[
         str | None,
         typer.Option(metavar="FILE|NAME", help="Say which bin, by a bins.toml or e.g. berlin."),
@@ -46,7 +45,7 @@ def classify(
 ) -> None:
     """Say what photos show."""
     _check_options(top, as_json=as_json, as_csv=as_csv)
-    classifier = opened(model)
+    classifier = Classifier(model)
     rules = _bins_for(classifier, bins)
     sorter = _sorter(copy_to, classifier, rules, photos) if copy_to else None
     unlisted: list[OSError] = []
@@ -65,20 +64,6 @@ def classify(
         typer.secho(f"{broken} of {total} photos could not be read", fg="red", err=True)
     if broken or unlisted:
         raise typer.Exit(1)
-
-
-def opened(model: Path | None) -> Classifier:
-    """The classifier of a bundle, or of the built-in one.
-
-    Raises:
-        BundleError: it cannot be used, or no bundle is built in.
-    """
-    if model is None and not builtin_model().is_file():
-        raise NotABundleError(
-            f"the built-in model is missing ({builtin_model()}); install binsight again, or give "
-            "a bundle of your own"
-        )
-    return Classifier(model)
 
 
 def _check_options(top: int | None, *, as_json: bool, as_csv: bool) -> None:

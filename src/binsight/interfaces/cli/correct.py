@@ -9,8 +9,9 @@ import typer
 
 from binsight.corrections import add_correction
 from binsight.errors import ImageError
+from binsight.runtime import Classifier
 
-from .classify import opened
+from .models import ModelOption
 from .terminal import printable
 
 
@@ -18,15 +19,13 @@ def correct(
     photos: Annotated[list[Path], typer.Argument(help="Photos that all show the same material.")],
     label: Annotated[str, typer.Option(help="What they show; also a class that is new.")],
     to: Annotated[Path, typer.Option(help="The folder of corrections.")] = Path("corrections"),
-    model: Annotated[
-        Path | None, typer.Option(help="The bundle that was asked; the built-in one if not given.")
-    ] = None,
+    model: ModelOption = None,
 ) -> None:
     """Keep photos under the right label, with what the model had said.
 
     Teach from them with: binsight teach corrections --out my.onnx
     """
-    classifier = opened(model)
+    classifier = Classifier(model)
     broken = 0
     for path, answer in zip(photos, classifier.classify_each(photos), strict=True):
         if isinstance(answer, ImageError):

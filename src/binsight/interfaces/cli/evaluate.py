@@ -13,6 +13,7 @@ import typer
 
 from binsight import __version__
 from binsight.errors import UnexplainableError, UsageError
+from binsight.runtime import Classifier, bundle_path
 
 from .evaluate_on import Asked, Home, distinct, home_of, open_model, paired, planned, show
 from .evaluated import print_domains, print_one, print_robustness
@@ -31,7 +32,12 @@ INTERRUPTED = 130
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A run folder or a bundle.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|FILE|NAME", help="A run folder, a bundle, or one that is built in."
+        ),
+    ],
     photos: Annotated[
         list[Path] | None,
         typer.Argument(help="Labelled photos; a run knows its own."),
@@ -78,12 +84,13 @@ def evaluate(
     or "none" or "skip".
     """
     others = paired(tuple(on or ()), tuple(map_ or ()))
+    path = bundle_path(model)
     with needs_extra("train"):
         from binsight.evaluation.domains import measure_domains
         from binsight.evaluation.report import write_report
 
         strengths = _severities(severities)
-        asked = open_model(model)
+        asked = open_model(path)
         to_show = planned(asked, others, sample)
         home = home_of(asked, tuple(photos or ()), split, part, bool(others), sample)
         if corruptions and not home and not any(one.has_known for one in to_show):
@@ -94,13 +101,13 @@ def evaluate(
         worse = _corrupted(asked, domains, strengths, sample) if corruptions else None
         chosen = home.chosen if home else "+".join(one.name for one in domains)
         page = write_report(
-            out or _default_folder(model, chosen),
+            out or _default_folder(path, chosen),
             domains,
             measured,
-            title=f"{model.stem} on {', '.join(one.name for one in domains)}",
+            title=f"{path.stem} on {', '.join(one.name for one in domains)}",
             facts=_facts(model, home, [source for source, _ in others], sample),
             worse=worse,
-            look_at=_look_at(model),
+            look_at=_look_at(path),
         )
     if len(measured) > 1 or measured[0].strange or not measured[0].known:
         print_domains(measured)
@@ -159,7 +166,6 @@ def _look_at(model: Path) -> LookAt | None:
     from binsight.explain import BundleExplainer, Explainer, explain_with
     from binsight.explain.overlay import overlay
     from binsight.images import decode
-    from binsight.runtime import Classifier
 
     explainer: Explainer
     if model.is_dir():
@@ -186,9 +192,9 @@ def _default_folder(model: Path, chosen: str) -> Path:
 
 
 def _facts(
-    model: Path, home: Home | None, others: Sequence[Path], sample: int | None
+    model: str, home: Home | None, others: Sequence[Path], sample: int | None
 ) -> dict[str, str]:
-    facts = {"model": str(model)}
+    facts = {"model": model}
     if home:
         facts |= {
             "photos": str(home.catalog.root),

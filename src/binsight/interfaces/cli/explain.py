@@ -12,10 +12,12 @@ import typer
 from binsight.errors import ImageError, UsageError
 from binsight.explain import Explainer, explain_with
 from binsight.explain.explainers import class_number
+from binsight.runtime import Classifier
 
-from .classify import nothing_found, opened
+from .classify import nothing_found
 from .explained import Explained, Galleries, JsonLines, Lines, TextLines
 from .extras import needs_extra
+from .models import ModelOption
 from .photo_paths import is_listed, photo_paths
 from .progress import reporting
 from .terminal import printable
@@ -29,9 +31,7 @@ def explain(
         str | None,
         typer.Option("--class", metavar="NAME", help="Explain this class, not the likeliest."),
     ] = None,
-    model: Annotated[
-        Path | None, typer.Option(help="A bundle; the built-in one if not given.")
-    ] = None,
+    model: ModelOption = None,
     run: Annotated[
         Path | None, typer.Option(help="A run folder instead of a bundle; needs torch.")
     ] = None,
@@ -82,14 +82,14 @@ def explain(
 
 
 def _explainer(
-    model: Path | None, run: Path | None, method: str | None, layer: str | None
+    model: str | None, run: Path | None, method: str | None, layer: str | None
 ) -> Explainer:
     if run is None:
         if method is not None or layer is not None:
             raise UsageError("--method and --layer need a run folder; give --run")
         from binsight.explain import BundleExplainer
 
-        return BundleExplainer(opened(model))
+        return BundleExplainer(Classifier(model))
     if model is not None:
         raise UsageError("--model and --run exclude each other; give one")
     with needs_extra("explain"):

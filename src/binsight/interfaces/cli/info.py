@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .classify import opened
+from binsight.runtime import Classifier
+
+from .models import FILE_OR_NAME, MODEL_HELP
 
 
 def info(
-    model: Annotated[
-        Path | None, typer.Argument(help="A bundle; the built-in one if not given.")
-    ] = None,
+    model: Annotated[str | None, typer.Argument(metavar=FILE_OR_NAME, help=MODEL_HELP)] = None,
 ) -> None:
     """Check a bundle and print its description as JSON."""
-    classifier = opened(model)
-    described = {"path": str(classifier.path), "digest": classifier.digest}
+    classifier = Classifier(model)
+    described = {
+        "path": str(classifier.path),
+        "bytes": classifier.path.stat().st_size,
+        "digest": classifier.digest,
+    }
     typer.echo(json.dumps(described | classifier.metadata.model_dump(mode="json"), indent=2))

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from binsight.errors import TeachingError, UsageError, WorseModelError
+from binsight.runtime import Classifier
 
-from .classify import opened
+from .models import ModelOption
 from .progress import reporting
 from .terminal import columns, padded, printable
 
@@ -27,9 +28,7 @@ def teach(
         list[Path], typer.Argument(help="Folders of class folders, such as corrections.")
     ],
     out: Annotated[Path, typer.Option(help="The new bundle, such as my.onnx.")],
-    model: Annotated[
-        Path | None, typer.Option(help="The bundle to teach; the built-in one if not given.")
-    ] = None,
+    model: ModelOption = None,
     renames: Annotated[
         list[str] | None,
         typer.Option("--rename", help="OLD=NEW; two classes of one new name become one."),
@@ -45,7 +44,7 @@ def teach(
     Three to ten photos of each class help. A folder with a new name makes a new class.
     """
     rename = _parsed(renames or [])
-    classifier = opened(model)
+    classifier = Classifier(model)
     catalog = _catalog(photos)
     by_class: dict[str, list[Path]] = defaultdict(list)
     for photo in catalog.photos:

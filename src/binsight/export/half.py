@@ -1,0 +1,180 @@
+"""Weights in half the size: float16 in the file, float32 in every sum.
+
+Storing is exact. The network's weights are rounded to numbers that float16 has before anything is
+calibrated or compared, with each BatchNorm folded into the convolution before it, as the exporter
+would fold it. The file then holds those numbers as float16, each tensor with a Cast to float32,
+which ONNX Runtime computes once, when it loads the file. So the answers are those of float32
+arithmetic, on every machine alike. What rounding does to the answers is measured here too.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from binsight.errors import ParityError
+from binsight.model.network import Network
+
+__all__ = ["Rounding", "check_rounding", "rounded", "store_half"]
+
+LARGEST_FALL = 0.005  # of accuracy on validation photos
+LEAST = 1024  # numbers in a tensor; biases and the like are not worth a Cast
+HALF = ".half"
+Floats = NDArray[np.float32]
+
+
+class Rounding(NamedTuple):
+    """What rounding the weights did to the answers on validation photos.
+
+    Args:
+        labels_changed: photos whose most probable class is another one now.
+        accuracy_before: with the weights as they were trained, 0 to 1.
+        accuracy_after: with the rounded ones.
+    """
+
+    labels_changed: int
+    accuracy_before: float
+    accuracy_after: float
+
+    def metrics(self) -> dict[str, float]:
+        """For the bundle's description, beside ``val_accuracy``."""
+        return {
+            "val_labels_changed_by_fp16": float(self.labels_changed),
+            "val_accuracy_before_fp16": self.accuracy_before,
+        }
+
+
+def rounded(network: Network) -> Network:
+    """A copy in eval mode without BatchNorm, all but the head in numbers that float16 has.
+
+    Args:
+        network: in eval mode, on the CPU.
+
+    Raises:
+        ParityError: a weight is too large for float16.
+    """
+    folded = _folded(network)
+    for name, parameter in folded.named_parameters():
+        if name.startswith("head.") or parameter.dim() < 2:
+            continue
+        half = parameter.data.half()
+        if not half.isfinite().all():
+            raise ParityError(f"{name}: too large for float16; export with --store fp32")
+        parameter.data = half.float()
+    return folded
+
+
+def check_rounding(before_nc: Floats, after_nc: Floats, labels_n: NDArray[np.int64]) -> Rounding:
+    """Compare what a network says with and without rounding.
+
+    Args:
+        before_nc: its logits (N, C) of the validation photos.
+        after_nc: those of the rounded network.
+        labels_n: true classes.
+
+    Raises:
+        ParityError: accuracy falls by more than `LARGEST_FALL`.
+    """
+    answers = before_nc.argmax(axis=1), after_nc.argmax(axis=1)
+    changed = int((answers[0] != answers[1]).sum())
+    right, still_right = (int((one == labels_n).sum()) for one in answers)
+    photos = len(labels_n)
+    if right - still_right > LARGEST_FALL * photos:
+        raise ParityError(
+            f"weights in float16 change {changed} of {photos} labels on validation photos: "
+            f"{right} were right, {still_right} would be; no bundle was written; export with "
+            "--store fp32"
+        )
+    return Rounding(changed, right / photos, still_right / photos)
+
+
+def store_half(model: Any) -> None:
+    """Keep the large weights of an exported `rounded` network as float16, exactly.
+
+    Args:
+        model: ONNX ModelProto; changed in place.
+
+    Raises:
+        ParityError: the exporter changed a weight, so that float16 does not hold it any more.
+    """
+    graph = model.graph
+    stored, casts = [], []
+    for constant in graph.initializer:
+        if _is_large(constant) and not _is_of_head(constant.name, graph):
+            cast = helper.make_node(
+                "Cast", [constant.name + HALF], [constant.name], to=onnx.TensorProto.FLOAT
+            )
+            casts.append(cast)
+            stored.append(_in_half(constant))
+        else:
+            stored.append(constant)
+    nodes = [*casts, *graph.node]
+    for field, kept in ((graph.initializer, stored), (graph.node, nodes)):
+        del field[:]
+        field.extend(kept)
+
+
+def _folded(network: Network) -> Network:
+    """A copy whose BatchNorms are part of the convolutions before them."""
+    folded = copy.deepcopy(network).eval()
+    for before, after in _followed_by_norm(folded):
+        conv, norm = folded.get_submodule(before), folded.get_submodule(after)
+        assert isinstance(conv, nn.Conv2d)
+        assert isinstance(norm, nn.BatchNorm2d)
+        folded.set_submodule(before, fuse_conv_bn_eval(conv, norm))
+        folded.set_submodule(after, nn.Identity())
+    return folded
+
+
+def _followed_by_norm(network: Network) -> list[tuple[str, str]]:
+    """Names of convolutions and of the BatchNorms that take what they give, found by a pass."""
+    given: list[tuple[Tensor, str]] = []
+    pairs: list[tuple[str, str]] = []
+
+    def note(name: str, module: nn.Module, taken: Tensor, made: Tensor) -> None:
+        if isinstance(module, nn.Conv2d):
+            given.append((made, name))
+        else:
+            pairs.extend((conv, name) for one, conv in given if one is taken)
+
+    watched = [
+        module.register_forward_hook(
+            lambda module, taken, made, name=name: note(name, module, taken[0], made)
+        )
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Conv2d | nn.BatchNorm2d)
+    ]
+    with torch.no_grad():
+        network(torch.zeros(1, 3, 64, 64))
+    for hook in watched:
+        hook.remove()
+    return pairs
+
+
+def _is_large(constant: Any) -> bool:
+    is_float = constant.data_type == onnx.TensorProto.FLOAT
+    return is_float and len(constant.dims) >= 2 and np.prod(constant.dims) >= LEAST
+
+
+def _is_of_head(name: str, graph: Any) -> bool:
+    """Whether a constant meets the embedding: the head is small, and teaching reads it."""
+    return any({name, "embedding"} <= set(node.input) for node in graph.node)
+
+
+def _in_half(constant: Any) -> Any:
+    values = numpy_helper.to_array(constant)
+    half = values.astype(np.float16)
+    if not np.array_equal(half.astype(np.float32), values):
+        raise ParityError(
+            f"{constant.name}: changed by the export, so that float16 does not hold it; no bundle "
+            "was written; export with --store fp32"
+        )
+    return numpy_helper.from_array(half, constant.name + HALF)

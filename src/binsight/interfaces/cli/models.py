@@ -1,0 +1,16 @@
+"""How commands take a bundle: a file, or the name of one that comes along."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from binsight.runtime import BUILTIN
+
+__all__ = ["FILE_OR_NAME", "MODEL_HELP", "ModelOption"]
+
+FILE_OR_NAME = "FILE|NAME"
+_NAMES = ", ".join((f"{BUILTIN[0]} (if not given)", *BUILTIN[1:]))
+MODEL_HELP = f"A bundle, or one that is built in: {_NAMES}."
+ModelOption = Annotated[str | None, typer.Option(metavar=FILE_OR_NAME, help=MODEL_HELP)]
