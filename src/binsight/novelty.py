@@ -247,9 +247,7 @@ def choose_limit(novelty_n: NDArray[np.floating[Any]], *, accepted: float) -> fl
         TrainingError: no photos, or a novelty that is not finite.
     """
     if not 0.0 < accepted <= 1.0:
-        raise UsageError(
-            f"accepted is {accepted:g}; give a share above 0 and up to 1, such as 0.95"
-        )
+        raise UsageError(f"accepted is {accepted:g}; give a share above 0 and up to 1, such as 0.9")
     if not len(novelty_n) or not np.isfinite(novelty_n).all():
         raise TrainingError("a limit needs the novelty of at least one photo, all of them finite")
     # A share such as 0.95 of 20 may come out a hair above 19.

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageOps
 from tiny_training import draw_photos
 
 PROGRAMS = Path(__file__).parents[2] / "benchmarks"
@@ -58,9 +59,37 @@ def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:
     assert done.stderr == f"no photos in {tmp_path}\n"
 
 
+def test_scores_of_novelty_are_compared(tmp_path: Path, bundle: Path) -> None:
+    from binsight.data.catalog import scan
+    from binsight.data.split import split_by_ratios, write_split
+
+    photos = draw_photos(tmp_path / "photos", each=8)
+    split = split_by_ratios(scan([photos], duplicates=False), {"train": 0.5, "test": 0.5}, seed=0)
+    write_split(tmp_path / "split.csv", split)
+    strange = tmp_path / "strange"
+    strange.mkdir()
+    (draw_photos(tmp_path / "drawn", each=3, seed=5) / "glass").rename(strange / "battery")
+    for photo in (strange / "battery").iterdir():
+        with Image.open(photo) as image:
+            ImageOps.invert(image).save(photo)
+    said = program(
+        "novelty.py", bundle, photos, "--split", tmp_path / "split.csv", "--strange", strange
+    )
+    assert said.startswith("fitted to 12 photos; 12 known, strange: 3 battery")
+    rows = {line.split("|")[1].strip(): line for line in said.splitlines() if line.count("|") > 2}
+    assert {"msp", "energy", "product", "knn", "vim", "fdbd"} <= rows.keys()
+    auroc = {name: float(row.split("|")[2].split()[0]) for name, row in list(rows.items())[2:]}
+    assert auroc["product"] > 0.9
+    assert auroc["product"] == pytest.approx(auroc["relative++"], abs=0.05)
+
+
 def teaching(*arguments: object) -> str:
+    return program("teach.py", *arguments)
+
+
+def program(name: str, *arguments: object) -> str:
     done = subprocess.run(
-        [sys.executable, PROGRAMS / "teach.py", *map(str, arguments)],
+        [sys.executable, PROGRAMS / name, *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,

@@ -143,7 +143,7 @@ def test_the_limit_is_the_smallest_that_accepts_enough(novelty, accepted):
 
 def test_impossible_limits_are_refused() -> None:
     for accepted in (0.0, -0.5, 1.01, np.nan):
-        with pytest.raises(UsageError, match=r"above 0 and up to 1, such as 0\.95"):
+        with pytest.raises(UsageError, match=r"above 0 and up to 1, such as 0\.9"):
             choose_limit(np.ones(3), accepted=accepted)
     for novelty in (np.ones(0), np.array([1.0, np.nan])):
         with pytest.raises(TrainingError, match="at least one photo, all of them finite"):

@@ -64,7 +64,7 @@ def export_bundle(
     *,
     sources: tuple[Path, ...] = (),
     risk: float = 0.02,
-    accepted: float = 0.95,
+    accepted: float = 0.9,
     licence: str = "Apache-2.0",
     store: Store = "fp32",
     progress: Progress | None = None,

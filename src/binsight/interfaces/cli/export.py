@@ -24,7 +24,7 @@ def export(
     accepted: Annotated[
         float,
         typer.Option(help="Share of known photos that may not count as strange.", min=0, max=1),
-    ] = 0.95,
+    ] = 0.9,
     licence: Annotated[str, typer.Option(help="SPDX identifier for the weights.")] = "Apache-2.0",
     store: Annotated[
         Literal["fp32", "fp16"],
