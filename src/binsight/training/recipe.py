@@ -31,7 +31,8 @@ class Augmentation(BaseModel):
 
     Args:
         min_scale: smallest share of the photo's area that a random crop keeps.
-        background: probability that an object on a plain board is shown on another surface.
+        background: probability of another surface, behind an object on a plain board, or around a
+            photo that is seen from farther away.
         zoom_out: probability that the view is larger than the photo.
         horizontal_flip: probability.
         vertical_flip: probability.

@@ -1,7 +1,9 @@
 """The random crop, when it may show an object elsewhere: on another surface, smaller, off centre.
 
 Where a photo's board is plain, the object is cut out, and the board's light and shadows fall on a
-made-up surface instead. Any other photo keeps its surroundings.
+made-up surface instead. Any other photo keeps its surroundings. Seen from farther away, it goes on
+as its own mirror image, or it lies on a made-up surface as a sheet: few boxes and papers can be cut
+out, and a network must not learn that what lies on such a surface is neither.
 """
 
 from __future__ import annotations
@@ -32,8 +34,9 @@ REACH = (0.2, 0.45)  # share of object around a pixel: from where on it may belo
 INSIDE = (0.65, 0.95)  # and does
 SMALLEST = 0.4  # of its size in the photo, at which a cut out object is shown
 SMALLEST_CUT_OFF = 0.6  # if the photo cuts it off, and it stays at the view's edge
-SMALLEST_PHOTO = 0.75  # of a photo that keeps its surroundings
+SMALLEST_PHOTO = 0.7  # of a photo that keeps its surroundings
 RIM = 0.15  # of the photo's sides, over which it fades into a larger view
+EDGE = 0.01  # the same for a photo that lies on a surface as a sheet
 STRETCH = 0.14  # logarithm: half of that of torchvision's 3:4 and 4:3
 CENTRE = (0.25, 0.75)  # of a larger view: where the object's centre may be
 PHOTO_CENTRE = (0.4, 0.6)  # or the photo's
@@ -45,7 +48,8 @@ class Scene(v2.Transform):  # type: ignore[misc]  # torchvision has no types
     Args:
         size: side of the square, in pixels.
         min_scale: smallest share of the photo's area that a crop keeps; 1 is the central square.
-        background: probability of another surface, for a photo with a plain board.
+        background: probability of another surface, for a photo with a plain board, or one that is
+            seen from farther away.
         zoom_out: probability of a view larger than the photo.
     """
 
@@ -59,13 +63,20 @@ class Scene(v2.Transform):  # type: ignore[misc]  # torchvision has no types
     def transform(self, inpt: Image.Image, params: dict[str, object]) -> Image.Image:
         elsewhere, farther, seed = torch.rand(3, dtype=torch.float64).tolist()
         random = np.random.default_rng(int(seed * 2**53))
-        cutout = _cut_out(inpt) if elsewhere < self.background else None
+        replaced = elsewhere < self.background
+        cutout = _cut_out(inpt) if replaced else None
         view = _larger_view(inpt.size, cutout, random) if farther < self.zoom_out else None
         if view is None:
             view = self._smaller_view(inpt)
+        if _within(view, inpt.size) and cutout is None:
+            return _seen(inpt, view, self.size)
+        if not replaced:
+            return _mirrored(inpt, view, self.size)
+        scene = backdrop(self.size, random)
         if cutout is not None:
-            return _elsewhere(inpt, cutout, view, backdrop(self.size, random))
-        return _surrounded(inpt, view, self.size)
+            return _elsewhere(inpt, cutout, view, scene)
+        scene.paste(_seen(inpt, view, self.size), mask=_inside(inpt.size, view, self.size, EDGE))
+        return scene
 
     def _smaller_view(self, photo: Image.Image) -> Box:
         if self.crop is None:
@@ -151,14 +162,12 @@ def _elsewhere(photo: Image.Image, cutout: _Cutout, view: Box, scene: Image.Imag
     opacity = Image.fromarray(_opacity(light_hwc, np.asarray(near)))
     light = Image.fromarray(light_hwc)
     if not _within(view, photo.size):
-        light.paste("white", mask=ImageChops.invert(_inside(photo.size, view, scene.size)))
+        light.paste("white", mask=ImageChops.invert(_inside(photo.size, view, scene.size, RIM)))
     return Image.composite(seen, ImageChops.multiply(scene, light), opacity)
 
 
-def _surrounded(photo: Image.Image, view: Box, size: tuple[int, int]) -> Image.Image:
+def _mirrored(photo: Image.Image, view: Box, size: tuple[int, int]) -> Image.Image:
     """What a view shows; beyond the photo, its mirror image out of focus."""
-    if _within(view, photo.size):
-        return _seen(photo, view, size)
     coarse = _coarse(photo)
     left, top, right, bottom = _scaled(view, photo.size, coarse.size)
     before = [max(0, math.ceil(-one)) for one in (top, left)]
@@ -167,7 +176,7 @@ def _surrounded(photo: Image.Image, view: Box, size: tuple[int, int]) -> Image.I
     mirrored = Image.fromarray(np.pad(np.asarray(coarse), beyond, mode="symmetric"))
     down, across = before
     scene = _seen(mirrored, (left + across, top + down, right + across, bottom + down), size)
-    scene.paste(_seen(photo, view, size), mask=_inside(photo.size, view, size))
+    scene.paste(_seen(photo, view, size), mask=_inside(photo.size, view, size, RIM))
     return scene
 
 
@@ -190,12 +199,14 @@ def _seen(photo: Image.Image, view: Box, size: tuple[int, int]) -> Image.Image:
     return photo.crop(whole).resize(size, Image.Resampling.BILINEAR, box)
 
 
-def _inside(photo_size: tuple[int, int], view: Box, size: tuple[int, int]) -> Image.Image:
-    """A mask (L) that falls to 0 from the photo's inside to its edges, where the view has them."""
+def _inside(
+    photo_size: tuple[int, int], view: Box, size: tuple[int, int], share: float
+) -> Image.Image:
+    """A mask (L) that falls to 0 over a share of the photo towards its edges, if they are seen."""
     shares = []
     for first, last, photo_side, side in zip(view[:2], view[2:], photo_size, size, strict=True):
         place = first + (last - first) * (np.arange(side) + 0.5) / side
-        rim = RIM * photo_side
+        rim = share * photo_side
         before = 1 if first >= 0 else place / rim
         after = 1 if last <= photo_side else (photo_side - place) / rim
         shares.append(np.clip(np.minimum(before, after), 0, 1) * np.ones(side))

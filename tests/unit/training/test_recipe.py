@@ -188,11 +188,12 @@ AUGMENTATIONS = st.builds(
     **{
         name: SHARES
         for name in Augmentation.model_fields
-        if name not in {"min_scale", "rotation_degrees", "hue", "mixup_alpha"}
+        if name not in {"min_scale", "rotation_degrees", "hue", "jpeg_lowest", "mixup_alpha"}
     },
     min_scale=st.floats(0, 1, exclude_min=True),
     rotation_degrees=st.floats(0, 180),
     hue=st.floats(0, 0.5),
+    jpeg_lowest=st.integers(1, 90),
     mixup_alpha=st.floats(0, 1e9, exclude_min=True),
 )
 

@@ -113,6 +113,16 @@ def test_a_larger_view_shows_the_whole_object_smaller_and_off_centre():
     assert (np.std(places, axis=0) > 0.1).all()
 
 
+def test_a_photo_without_a_board_lies_on_a_surface_as_a_sheet():
+    colour, beyond = (90, 120, 150), []
+    for seed in range(20):
+        pixels = drawn(Scene(SIDE, 0.5, 1.0, 1.0), Image.new("RGB", (300, 300), colour), seed)
+        sheet = np.abs(pixels - colour).max(axis=2) <= 1
+        assert 0.4 < sheet.mean() < 1.01
+        beyond.append(pixels[~sheet].mean(axis=0) if (~sheet).any() else colour)
+    assert (np.std(beyond, axis=0) > 20).all()
+
+
 @pytest.mark.parametrize(("x", "y"), [(0, 150), (400, 150), (200, 0), (200, 300)])
 def test_what_the_photo_cuts_off_stays_at_the_edge(x: float, y: float):
     for seed in range(8):
