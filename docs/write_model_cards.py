@@ -124,8 +124,8 @@ def domains_of(report: Report, labels: dict[str, str]) -> list[dict[str, Any]]:
 
 
 def label_of(report: Report, labels: dict[str, str]) -> str:
-    """What a report without sources calls its photos."""
-    name = Path(report["facts"]["photos"]).name
+    """What a report without sources calls its first photos."""
+    name = next(iter(report.get("domains", {})), "") or Path(report["facts"]["photos"]).name
     return labels.get(name, name)
 
 

@@ -114,6 +114,27 @@ def test_strange_and_worse_photos(tmp_path: Path, metrics: dict[str, Any]) -> No
     assert "99 of the photos above, made worse in 2 ways: 50.0 % (40.0 to 60.0) right" in text
 
 
+def test_further_domains_are_rows_and_the_first_is_none_of_them(
+    tmp_path: Path, metrics: dict[str, Any]
+) -> None:
+    plain = {key: value for key, value in metrics.items() if key != "by_source"}
+    known = plain | {"photos": 77}
+    domains = {
+        "trashnet + web (test)": {"known": plain, "sure": None, "strange": None},
+        "kitchen": {"known": known, "sure": None, "strange": STRANGE},
+    }
+    folder = report(tmp_path / "a", metrics | {"domains": domains})
+    text = written(NAME, folder, out=tmp_path / "card.md")
+    table = text.split("## Measured")[1].split("\n\n")[1].splitlines()[2:]
+    assert [row.split(" | ")[:2] for row in table] == [
+        ["| TrashNet, its authors' `test` part", "200"],
+        ["| web and product photos, kept aside", "100"],
+        ["| all of these", "300"],
+        ["| kitchen", "77"],
+    ]
+    assert "| kitchen | 321 | 12.3 %" in text
+
+
 def test_a_folder_without_a_report_is_refused(tmp_path: Path) -> None:
     command = [sys.executable, SCRIPT, NAME, tmp_path, "--out", tmp_path / "card.md"]
     done = subprocess.run(command, capture_output=True, text=True, env=surroundings(), check=False)
