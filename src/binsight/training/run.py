@@ -239,7 +239,7 @@ def open_run(folder: Path) -> Run:
         recipe = tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8"))
         tuples = {name: tuple(values.get(name, ())) for name in ("sources", "classes", "teachers")}
         facts = Facts(**(values | tuples))
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise RunError(f"{folder}: not the folder of a run ({error})") from error
     decisions = _kept_decisions(folder, facts)
     source = str(folder / "recipe.toml")
