@@ -132,10 +132,6 @@ def test_decisions_flow_on(here: Path, folds: Path, tmp_path: Path) -> None:
     options = ("train", photos, "--split", split, "--out", run, *settings(here / "w.safetensors"))
     output(*options, "--corrections", table)
     output("export", run, "--out", tmp_path / "mine.onnx")
-    output(
-        *("evaluate", tmp_path / "mine.onnx", photos, "--split", split, "--out", tmp_path / "e"),
-        *("--corrections", table),
-    )
 
 
 def test_resume_trains_what_is_missing_and_nothing_else(here: Path, folds: Path) -> None:
