@@ -77,10 +77,9 @@ SURFACE = {
         "photos",
     ],
     "train": [
-        *("--accelerator", "--also-ungrouped", "--arch", "--corrections", "--fold", "--folds"),
-        *("--help", "--no-tensorboard", "--out", "--recipe", "--resume", "--set", "--share"),
-        *("--split", "--tensorboard", "--weights", "--workers"),
-        "photos",
+        *("--accelerator", "--also-ungrouped", "--arch", "--cache", "--corrections", "--fold"),
+        *("--folds", "--help", "--no-tensorboard", "--out", "--recipe", "--resume", "--set"),
+        *("--share", "--split", "--teacher", "--tensorboard", "--weights", "--workers", "photos"),
     ],
 }
 

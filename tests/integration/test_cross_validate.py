@@ -130,8 +130,8 @@ def test_decisions_flow_on(here: Path, folds: Path, tmp_path: Path) -> None:
     assert row[PLANTED]["label"] == "glass"
     assert "metal/b.png" not in row
     options = ("train", photos, "--split", split, "--out", run, *settings(here / "w.safetensors"))
-    output(*options, "--corrections", table)
-    output("export", run, "--out", tmp_path / "mine.onnx")
+    output(*options, "--corrections", table, **ONE_THREAD)
+    assert rows_of(run / "corrections.csv")[PLANTED]["decision"] == "glass"
 
 
 def test_resume_trains_what_is_missing_and_nothing_else(here: Path, folds: Path) -> None:
