@@ -16,7 +16,7 @@
     │   ├── CatalogError             no photos, no classes, a broken catalog.csv
     │   ├── SplitError               a split that does not fit its catalog
     │   ├── DownloadError            a transfer that failed or did not match its checksum
-    │   ├── CorrectionError          a correction that cannot be kept
+    │   ├── CorrectionError          a correction that cannot be kept, or fits no photo
     │   └── MappingError             class names of another data set that mean nothing here
     ├── TeachingError            photos that a model cannot learn from
     │   └── WorseModelError          a lesson that would make it worse
@@ -135,7 +135,7 @@ class DownloadError(DataError):
 
 
 class CorrectionError(DataError):
-    """A correction that cannot be kept: a label that names no folder, a folder that is no place."""
+    """A correction that cannot be kept: it names no folder, no class, or no photo that is there."""
 
 
 class MappingError(DataError):

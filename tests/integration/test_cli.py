@@ -34,14 +34,34 @@ SURFACE = {
     ],
     "correct": ["--help", "--label", "--model", "--to", "photos"],
     "data": ["--help"],
-    "data check": ["--catalog", "--help", "--json", "--sheet", "photos"],
+    "data check": [
+        *("--catalog", "--corrections", "--help", "--issues", "--json", "--labels", "--most"),
+        *("--sheet", "photos"),
+    ],
     "data fetch": ["--help", "--out", "--sha256", "source"],
     "data split": [
-        *("--folds", "--help", "--keep-straddling", "--list", "--no-keep-straddling", "--out"),
+        *(
+            "--corrections",
+            "--folds",
+            "--help",
+            "--keep-straddling",
+            "--list",
+            "--no-keep-straddling",
+            "--out",
+        ),
         *("--ratios", "--seed", "photos"),
     ],
     "evaluate": [
-        *("--corruptions", "--help", "--map", "--on", "--out", "--part", "--sample"),
+        *(
+            "--corrections",
+            "--corruptions",
+            "--help",
+            "--map",
+            "--on",
+            "--out",
+            "--part",
+            "--sample",
+        ),
         *("--severities", "--split", "model", "photos"),
     ],
     "explain": [
@@ -57,9 +77,9 @@ SURFACE = {
         "photos",
     ],
     "train": [
-        *("--accelerator", "--arch", "--fold", "--help", "--no-tensorboard", "--out", "--recipe"),
-        *("--resume", "--set", "--share", "--split", "--tensorboard", "--weights", "--workers"),
-        "photos",
+        *("--accelerator", "--also-ungrouped", "--arch", "--cache", "--corrections", "--fold"),
+        *("--folds", "--help", "--no-tensorboard", "--out", "--recipe", "--resume", "--set"),
+        *("--share", "--split", "--teacher", "--tensorboard", "--weights", "--workers", "photos"),
     ],
 }
 
@@ -437,6 +457,7 @@ def test_a_missing_built_in_model_says_what_to_do(tmp_path: Path, command: list[
         (["export", "run", "--out", "mine.onnx"], "torch", "train"),
         (["data", "check", "photos"], "imagehash", "data"),
         (["data", "split", "photos", "--out", "split.csv"], "imagehash", "data"),
+        (["train", "photos", "--folds", "5", "--out", "cv"], "torch", "train"),
         (["data", "fetch", "https://127.0.0.1/a.zip", "--out", "photos"], "httpx", "data"),
     ],
 )

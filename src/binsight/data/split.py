@@ -11,7 +11,7 @@ import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -29,6 +29,7 @@ __all__ = [
     "split_by_lists",
     "split_by_ratios",
     "split_into_folds",
+    "without_grouping",
     "write_split",
 ]
 
@@ -71,6 +72,11 @@ class Split:
         used = {self.label_of[path] for path, part in self.part_of.items() if part != UNUSED}
         return tuple(sorted(used))
 
+    @cached_property
+    def folds(self) -> tuple[int, ...]:
+        """Numbers of the parts ``fold0``, ``fold1``, ...; empty in a split of another kind."""
+        return tuple(sorted(int(part[4:]) for part in self.parts if FOLD.fullmatch(part)))
+
     def paths(self, part: str) -> tuple[str, ...]:
         """Photos of one part, in order.
 
@@ -110,13 +116,7 @@ class Split:
             path: "val" if part == held else "train" if FOLD.fullmatch(part) else part
             for path, part in self.part_of.items()
         }
-        return Split(
-            part_of=parts,
-            label_of=self.label_of,
-            group_of=self.group_of,
-            seed=self.seed,
-            catalog_digest=self.catalog_digest,
-        )
+        return replace(self, part_of=parts)
 
 
 def split_by_ratios(catalog: Catalog, ratios: Mapping[str, float], *, seed: int) -> Split:
@@ -143,6 +143,26 @@ def split_into_folds(catalog: Catalog, folds: int, *, seed: int) -> Split:
     parts = _deal(catalog.photos, ratios, seed)
     _check_nothing_empty(parts, ratios)
     return _split(catalog, parts, seed)
+
+
+def without_grouping(split: Split) -> Split:
+    """Deal the photos of the folds out anew, each by itself, wherever its duplicates are.
+
+    Nobody should judge a model by such folds: they are there to measure what duplicates that leak
+    into training do to a figure. Other parts stay as they are.
+
+    Raises:
+        SplitError: a split that has no folds.
+    """
+    if not split.folds:
+        raise SplitError(f"the split has no folds; it has {', '.join(split.parts)}")
+    inside = [path for path, part in split.part_of.items() if FOLD.fullmatch(part)]
+    # Classes one after the other, so that each fold gets its share of each.
+    inside.sort(key=lambda path: (split.label_of[path], _hashed(split.seed, path)))
+    dealt = {
+        path: f"fold{split.folds[place % len(split.folds)]}" for place, path in enumerate(inside)
+    }
+    return replace(split, part_of=dict(sorted((dict(split.part_of) | dealt).items())))
 
 
 def split_by_lists(
@@ -231,8 +251,11 @@ def _deal(photos: Sequence[Photo], ratios: Mapping[str, float], seed: int) -> di
 
 
 def _shuffled(seed: int, group: Sequence[Photo]) -> str:
-    content = min(photo.sha256 for photo in group)
-    return hashlib.sha256(f"{seed}:{content}".encode()).hexdigest()
+    return _hashed(seed, min(photo.sha256 for photo in group))
+
+
+def _hashed(seed: int, text: str) -> str:
+    return hashlib.sha256(f"{seed}:{text}".encode()).hexdigest()
 
 
 def _resolve(catalog: Catalog, lists: Mapping[str, Sequence[str]]) -> dict[str, str]:

@@ -28,7 +28,7 @@ class _Frozen(BaseModel):
 
 
 class Interval(_Frozen):
-    """A value and the ends of its 95 % bootstrap interval, all 0 to 1."""
+    """A value and the ends of its 95 % bootstrap interval, all 0 to 1; of a difference, -1 to 1."""
 
     value: float
     low: float

@@ -27,14 +27,16 @@ from binsight.drawing import save
 
 from . import corruption_figures, domain_figures, figures
 from .corruptions import Family
+from .cross_validation import CrossValidation
 from .domains import Domain, DomainMetrics
 from .metrics import Interval, Metrics, by_source, evaluate
 from .robustness import Robustness
 from .scored import Scored, write_predictions
 
-__all__ = ["Worse", "write_report"]
+__all__ = ["OUT_OF_FOLD", "Worse", "write_report"]
 
 PAGE = "report.html"
+PREDICTIONS, OUT_OF_FOLD = "predictions.csv", "out-of-fold.csv"
 NO_BREAK = "\N{NO-BREAK SPACE}"
 CAPTIONS = {
     "confusion_matrix.png": "Rows are what the photos show, columns what the model said.",
@@ -102,14 +104,16 @@ def write_report(
     facts: Mapping[str, str],
     worse: Worse | None = None,
     look_at: figures.LookAt | None = None,
+    folds: CrossValidation | None = None,
 ) -> Path:
     """Write the report and return the path of its page.
 
-    The folder receives ``metrics.json``; for each domain ``predictions.csv``,
-    ``classification_report.txt`` and four figures, from the second domain on with its number and
-    name before theirs; figures of all domains if there are several; ``corruptions.json`` and two
-    figures with ``worse``; and, last, ``report.html``. Each file is replaced in one step, and none
-    before all have been made: a failure leaves an earlier report as it was.
+    The folder receives ``metrics.json``; for each domain ``predictions.csv`` (of folds:
+    ``out-of-fold.csv``), ``classification_report.txt`` and four figures, from the second domain on
+    with its number and name before theirs; figures of all domains if there are several;
+    ``corruptions.json`` and two figures with ``worse``; and, last, ``report.html``. Each file is
+    replaced in one step, and none before all have been made: a failure leaves an earlier report as
+    it was.
 
     Args:
         folder: where to write; made if it is not there.
@@ -120,21 +124,23 @@ def write_report(
             in the order to show them.
         worse: the model under corruptions.
         look_at: draws where the model looked, to stand beside the most confident mistakes.
+        folds: what the folds say that the one domain is pooled from, if there are any.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".report-") as temporary:
         draft = Path(temporary)
+        predictions = OUT_OF_FOLD if folds else PREDICTIONS
         sections = [
-            _write_section(draft, number, domain, one.known, look_at)
+            _write_section(draft, number, domain, one.known, look_at, predictions)
             for number, (domain, one) in enumerate(zip(domains, measured, strict=True))
             if one.known
         ]
         _write_strangers(draft, domains, measured)
         compared = _draw_domains(draft, domains, measured)
         corrupted = _write_worse(draft, worse) if worse else {}
-        _write_numbers(draft / "metrics.json", sections, measured, title=title, facts=facts)
+        _write_numbers(draft / "metrics.json", sections, measured, folds, title=title, facts=facts)
         page = _render(
-            sections, measured, compared, corrupted, worse=worse, title=title, facts=facts
+            sections, measured, compared, corrupted, folds, worse=worse, title=title, facts=facts
         )
         (draft / PAGE).write_text(page, encoding="utf-8")
         for file in sorted(draft.iterdir(), key=lambda path: (path.name == PAGE, path.name)):
@@ -151,7 +157,12 @@ def _prefix(number: int, name: str) -> str:
 
 
 def _write_section(
-    draft: Path, number: int, domain: Domain, metrics: Metrics, look_at: figures.LookAt | None
+    draft: Path,
+    number: int,
+    domain: Domain,
+    metrics: Metrics,
+    look_at: figures.LookAt | None,
+    predictions: str,
 ) -> _Section:
     scored, prefix = domain.known, _prefix(number, domain.name)
     threshold = metrics.selective.threshold if metrics.selective else None
@@ -159,7 +170,7 @@ def _write_section(
         name: evaluate(part, seed=metrics.seed, resamples=metrics.resamples, threshold=threshold)
         for name, part in by_source(scored).items()
     }
-    write_predictions(draft / f"{prefix}predictions.csv", scored, domain.strange)
+    write_predictions(draft / f"{prefix}{predictions}", scored, domain.strange)
     (draft / f"{prefix}classification_report.txt").write_text(_text(scored), encoding="utf-8")
     drawn = {
         "confusion_matrix.png": figures.confusion_matrix(metrics),
@@ -180,7 +191,7 @@ def _write_strangers(
     """Write the predictions of domains that have no section of their own."""
     for number, (domain, one) in enumerate(zip(domains, measured, strict=True)):
         if one.known is None:
-            path = draft / f"{_prefix(number, domain.name)}predictions.csv"
+            path = draft / f"{_prefix(number, domain.name)}{PREDICTIONS}"
             write_predictions(path, domain.known, domain.strange)
 
 
@@ -229,6 +240,7 @@ def _write_numbers(
     path: Path,
     sections: Sequence[_Section],
     measured: Sequence[DomainMetrics],
+    folds: CrossValidation | None,
     *,
     title: str,
     facts: Mapping[str, str],
@@ -240,6 +252,8 @@ def _write_numbers(
         content |= {**measured[0].known.to_dict(), "by_source": sources}
     if _are_compared(measured):
         content["domains"] = {one.name: one.to_dict() for one in measured}
+    if folds:
+        content["cross_validation"] = folds.to_dict()
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
 
@@ -261,6 +275,7 @@ def _render(
     measured: Sequence[DomainMetrics],
     compared: Mapping[str, tuple[str, str]],
     corrupted: Mapping[str, tuple[str, str]],
+    folds: CrossValidation | None,
     *,
     worse: Worse | None,
     title: str,
@@ -269,7 +284,7 @@ def _render(
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(percent=_percent, ends=_ends)
+    environment.filters.update(percent=_percent, ends=_ends, points=_points)
     template = resources.files(__package__).joinpath("report.html.j2").read_text("utf-8")
     known = [one.known.photos for one in measured if one.known]
     strange = [one.strange.photos for one in measured if one.strange]
@@ -283,6 +298,7 @@ def _render(
         sections=[_shown(one) for one in sections],
         worse=worse,
         corrupted=corrupted,
+        folds=folds,
     )
 
 
@@ -310,6 +326,13 @@ def _percent(share: float | None) -> str:
 
 def _ends(interval: Interval) -> str:
     return f"{100.0 * interval.low:.1f} to {_percent(interval.high)}".replace(" ", NO_BREAK)
+
+
+def _points(interval: Interval) -> str:
+    """A difference of two shares with its interval, in percentage points."""
+    ends = (interval.value, interval.low, interval.high)
+    value, low, high = (f"{100.0 * one:+.1f}" for one in ends)
+    return f"{value} points ({low} to {high})".replace(" ", NO_BREAK)
 
 
 def _data_uri(path: Path) -> str:

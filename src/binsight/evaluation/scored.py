@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from binsight.errors import TrainingError
 from binsight.files import replacing
 
-__all__ = ["Answered", "Scored", "Strange", "write_predictions"]
+__all__ = ["Answered", "Scored", "Strange", "read_predictions", "write_predictions"]
 
 SUM_TOLERANCE = 1e-3
+PREFIX = "p_"  # of a column of probabilities
 
 
 class Answered:
@@ -176,7 +177,7 @@ def write_predictions(path: Path, scored: Scored, strange: Strange | None = None
         writer = csv.writer(file, lineterminator="\n")
         header = ["path", "label", "predicted", "confidence"]
         also = [name for name in ("sure", "novelty") if getattr(scored, f"{name}_n") is not None]
-        writer.writerow(header + [f"p_{name}" for name in scored.classes] + also)
+        writer.writerow(header + [f"{PREFIX}{name}" for name in scored.classes] + also)
         writer.writerows(_rows(scored, [scored.classes[label] for label in scored.labels_n]))
         if strange is not None:
             writer.writerows(_rows(strange, [""] * len(strange)))
@@ -193,3 +194,40 @@ def _rows(answered: Answered, labels: Sequence[str]) -> Iterator[list[str]]:
         if answered.sure_n is not None:
             values.insert(1 + len(answered.classes), str(int(answered.sure_n[place])))
         yield [photo, label, name, *values]
+
+
+def read_predictions(path: Path) -> Scored:
+    """Read what `write_predictions` wrote; only ``path``, ``label`` and ``p_<class>`` count.
+
+    Raises:
+        TrainingError: not such a file.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            columns = list(reader.fieldnames or ())
+            rows = list(reader)
+    except OSError as error:
+        raise TrainingError(f"{path}: {error.strerror or error}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise TrainingError(f"{path}: not a CSV file in UTF-8 ({error})") from error
+    classes = tuple(name.removeprefix(PREFIX) for name in columns if name.startswith(PREFIX))
+    if not {"path", "label"} <= set(columns) or not classes or not rows:
+        raise TrainingError(f"{path}: no predictions; the columns are path, label and p_CLASS")
+    return _scored(path, rows, classes)
+
+
+def _scored(path: Path, rows: list[dict[str, str]], classes: tuple[str, ...]) -> Scored:
+    number = {name: index for index, name in enumerate(classes)}
+    strange = sorted({row["label"] for row in rows} - set(number))
+    if strange:
+        raise TrainingError(f"{path}: label {strange[0]!r} has no column {PREFIX}{strange[0]}")
+    names = tuple(row["path"] for row in rows)
+    if len(set(names)) < len(names):
+        raise TrainingError(f"{path}: a photo is listed twice")
+    try:
+        probs_nc = np.array([[float(row[PREFIX + name]) for name in classes] for row in rows])
+    except (TypeError, ValueError) as error:
+        raise TrainingError(f"{path}: a probability is no number ({error})") from error
+    labels_n = np.array([number[row["label"]] for row in rows], np.int64)
+    return Scored(names, labels_n, probs_nc.astype(np.float32), classes)

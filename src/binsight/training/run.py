@@ -4,6 +4,7 @@ run/
   recipe.toml       every value that was used
   run.json          photos, classes, first weights, binsight's version
   split.csv         a copy of the split
+  corrections.csv   decisions about labels that the split was made with, if there were any
   metrics.csv       a row an epoch; metrics.json holds the same and the best epoch
   curves.png        loss and accuracy
   log.txt           what was printed
@@ -13,21 +14,32 @@ run/
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tomllib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from binsight.data.catalog import Catalog, scan
+from binsight.data.relabel import (
+    DROP,
+    KEEP,
+    LabelIssue,
+    corrected,
+    read_label_issues,
+    write_label_issues,
+)
 from binsight.data.split import Split, read_split, write_split
 from binsight.errors import RunError, SplitError, UsageError
 from binsight.files import write_text
 
 from .recipe import Recipe, to_toml, validated
 
-__all__ = ["Facts", "Run", "create_run", "open_run"]
+__all__ = ["Facts", "Run", "create_run", "create_twin", "open_run"]
+
+CORRECTIONS = "corrections.csv"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +53,7 @@ class Facts:
         shares: folder of training photos to the part of them that an epoch draws, anew each time.
         teachers: folders of runs that this one learns from, as absolute paths.
         catalog_digest: of the photos.
+        corrections: SHA-256 of ``corrections.csv``; empty if no label was corrected.
         binsight: version that trained.
         started: date and time, UTC, ISO 8601.
     """
@@ -53,6 +66,7 @@ class Facts:
     started: str
     shares: Mapping[str, float] = field(default_factory=dict)
     teachers: tuple[str, ...] = ()
+    corrections: str = ""
 
     def share_of(self, path: str) -> float:
         """The share of a photo's innermost folder that has one; 1 if none has."""
@@ -68,6 +82,7 @@ class Run:
     recipe: Recipe
     facts: Facts
     split: Split
+    decisions: tuple[LabelIssue, ...] = ()
 
     @property
     def best(self) -> Path:
@@ -94,16 +109,19 @@ class Run:
             DataError: they are gone or not the same.
         """
         found = sources or tuple(Path(source) for source in self.facts.sources)
-        return matching_catalog(found, self.split)
+        return matching_catalog(found, self.split, self.decisions)
 
 
-def matching_catalog(sources: tuple[Path, ...], split: Split) -> Catalog:
-    """Scan the photos and make sure that they are those of the split.
+def matching_catalog(
+    sources: tuple[Path, ...], split: Split, decisions: Sequence[LabelIssue] = ()
+) -> Catalog:
+    """Scan the photos, correct their labels, and make sure that they are those of the split.
 
     Raises:
         SplitError: photos are missing, new or changed.
+        CorrectionError: the decisions do not fit the photos.
     """
-    catalog = scan(sources, duplicates=False)
+    catalog = corrected(scan(sources, duplicates=False), decisions)
     if catalog.digest == split.catalog_digest:
         return catalog
     here = {photo.path: photo.label for photo in catalog.photos}
@@ -115,7 +133,10 @@ def matching_catalog(sources: tuple[Path, ...], split: Split) -> Catalog:
         what = f"{len(added)} photos are new, such as {added[0]}"
     else:
         what = "some photos or their classes changed"
-    raise SplitError(f"the split was made for other photos: {what}; make a new split")
+    raise SplitError(
+        f"the split was made for other photos: {what}; make a new split, or give the --corrections "
+        "that it was made with"
+    )
 
 
 def create_run(
@@ -127,12 +148,24 @@ def create_run(
     weights: str,
     shares: Mapping[str, float] | None = None,
     teachers: tuple[Path, ...] = (),
+    decisions: Sequence[LabelIssue] = (),
 ) -> Run:
     """Make a new run folder.
+
+    Args:
+        folder: new or empty.
+        recipe: how to train.
+        split: with the parts train and val.
+        sources: folders or CSVs of the photos.
+        weights: ``imagenet``, ``none`` or a file.
+        shares: see `Facts`.
+        teachers: folders of runs to learn from.
+        decisions: about labels; the split has to be that of the corrected catalog.
 
     Raises:
         UsageError: the folder is in use, a share is wrong or of no training photo, or a teacher
             would have to look at endless views.
+        SplitError: the split was made without the decisions.
     """
     from binsight import __version__
 
@@ -141,6 +174,8 @@ def create_run(
     _check_shares(shares or {}, split)
     if teachers and not recipe.views:
         raise UsageError("a teacher's answers are kept for each view; set views, such as views=4")
+    decided = tuple(issue for issue in decisions if issue.decision)
+    _check_decisions(decided, split)
     facts = Facts(
         sources=tuple(str(source.absolute()) for source in sources),
         weights=weights,
@@ -151,11 +186,36 @@ def create_run(
         shares=dict(shares or {}),
         teachers=tuple(str(teacher.absolute()) for teacher in teachers),
     )
+    return _write(folder, recipe, facts, split, decided)
+
+
+def create_twin(run: Run, folder: Path, split: Split) -> Run:
+    """Make a new run folder that differs from another in its split alone; nothing is trained."""
+    return _write(folder, run.recipe, run.facts, split, run.decisions)
+
+
+def _write(
+    folder: Path, recipe: Recipe, facts: Facts, split: Split, decided: tuple[LabelIssue, ...]
+) -> Run:
     (folder / "checkpoints").mkdir(parents=True)
+    if decided:
+        write_label_issues(folder / CORRECTIONS, decided)
+        digest = hashlib.sha256((folder / CORRECTIONS).read_bytes()).hexdigest()
+        facts = replace(facts, corrections=digest)
     write_text(folder / "recipe.toml", to_toml(recipe))
     write_split(folder / "split.csv", split)
     write_text(folder / "run.json", json.dumps(asdict(facts), indent=2) + "\n")
-    return Run(folder, recipe, facts, split)
+    return Run(folder, recipe, facts, split, decided)
+
+
+def _check_decisions(decided: Sequence[LabelIssue], split: Split) -> None:
+    for issue in decided:
+        its = split.label_of.get(issue.path)
+        if its != {DROP: None, KEEP: its}.get(issue.decision, issue.decision):
+            raise SplitError(
+                f"{issue.path} is {its or 'missing'} in the split, {issue.decision} in the "
+                "corrections; make the split with: binsight data split PHOTOS --corrections FILE"
+            )
 
 
 def _check_shares(shares: Mapping[str, float], split: Split) -> None:
@@ -179,10 +239,20 @@ def open_run(folder: Path) -> Run:
         recipe = tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8"))
         tuples = {name: tuple(values.get(name, ())) for name in ("sources", "classes", "teachers")}
         facts = Facts(**(values | tuples))
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise RunError(f"{folder}: not the folder of a run ({error})") from error
+    decisions = _kept_decisions(folder, facts)
     source = str(folder / "recipe.toml")
     split = read_split(folder / "split.csv")
     if (facts.classes, facts.catalog_digest) != (split.classes, split.catalog_digest):
         raise RunError(f"{folder}: run.json and split.csv are not of the same run")
-    return Run(folder, validated(recipe, source=source), facts, split)
+    return Run(folder, validated(recipe, source=source), facts, split, decisions)
+
+
+def _kept_decisions(folder: Path, facts: Facts) -> tuple[LabelIssue, ...]:
+    if not facts.corrections:
+        return ()
+    file = folder / CORRECTIONS
+    if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != facts.corrections:
+        raise RunError(f"{file} is not what the run was made with; put it back")
+    return read_label_issues(file)

@@ -17,6 +17,7 @@ from binsight.data.split import (
     split_by_lists,
     split_by_ratios,
     split_into_folds,
+    without_grouping,
     write_split,
 )
 from binsight.errors import SplitError
@@ -318,3 +319,50 @@ def test_other_files_are_no_split(tmp_path):
         path.write_bytes(content)
         with pytest.raises(SplitError, match="not a split"):
             read_split(path)
+
+
+def pairs(each: int) -> Catalog:
+    """Every picture twice."""
+    rows = [
+        (f"{label}/{n}.jpg", n // 2 + 1000 * k) for k, label in enumerate("ab") for n in range(each)
+    ]
+    return catalog_of(*rows)
+
+
+def test_without_grouping_tears_duplicates_apart_and_keeps_the_rest() -> None:
+    grouped = split_into_folds(pairs(60), 3, seed=0)
+    assert grouped.straddling() == ()
+    torn = without_grouping(grouped)
+    # Two photos of a pair meet in one of three folds a third of the time.
+    assert 25 < len(torn.straddling()) < 55
+    assert torn.label_of == grouped.label_of
+    assert torn.group_of == grouped.group_of
+    assert torn.catalog_digest == grouped.catalog_digest
+    assert torn.counts() == {f"fold{k}": {"a": 20, "b": 20} for k in range(3)}
+
+
+def test_without_grouping_leaves_other_parts_alone() -> None:
+    grouped = split_into_folds(singles(a=8, b=8), 2, seed=0)
+    some = dict(grouped.part_of) | {"a/0.jpg": "test", "b/0.jpg": UNUSED}
+    split = Split(
+        part_of=some,
+        label_of=grouped.label_of,
+        group_of=grouped.group_of,
+        seed=0,
+        catalog_digest="",
+    )
+    torn = without_grouping(split)
+    assert torn.part_of["a/0.jpg"] == "test"
+    assert torn.part_of["b/0.jpg"] == UNUSED
+    assert split.folds == torn.folds == (0, 1)
+
+
+def test_without_grouping_needs_folds() -> None:
+    split = split_by_ratios(singles(a=8), DEFAULT_RATIOS, seed=0)
+    assert split.folds == ()
+    with pytest.raises(SplitError, match="no folds"):
+        without_grouping(split)
+
+
+def test_folds_are_in_order_of_their_numbers() -> None:
+    assert split_into_folds(singles(a=30), 11, seed=0).folds == tuple(range(11))

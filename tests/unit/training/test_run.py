@@ -8,10 +8,11 @@ import pytest
 from tiny_training import CLASSES, draw_photos
 
 from binsight.data.catalog import scan
+from binsight.data.relabel import LabelIssue, corrected
 from binsight.data.split import Split, split_by_ratios
 from binsight.errors import CatalogError, RecipeError, RunError, SplitError, UsageError
 from binsight.training.recipe import load_recipe
-from binsight.training.run import Run, create_run, matching_catalog, open_run
+from binsight.training.run import Run, create_run, create_twin, matching_catalog, open_run
 
 
 @pytest.fixture
@@ -221,3 +222,69 @@ def test_photos_that_changed(split: Split, photos: Path) -> None:
     shutil.copy(photos / "metal" / "1.png", photos / "metal" / "2.png")
     with pytest.raises(SplitError, match="some photos or their classes changed"):
         matching_catalog((photos,), split)
+
+
+DECISIONS = (
+    LabelIssue(path="glass/0.png", label="glass", suggested="metal", score=0.01, decision="metal"),
+    LabelIssue(path="paper/1.png", decision="drop"),
+    LabelIssue(path="paper/2.png", decision="keep"),
+)
+
+
+def corrected_run(folder: Path, photos: Path) -> Run:
+    catalog = corrected(scan([photos], duplicates=False), DECISIONS)
+    return create_run(
+        folder,
+        recipe=load_recipe("seed"),
+        split=split_by_ratios(catalog, {"train": 0.5, "val": 0.5}, seed=0),
+        sources=(photos,),
+        weights="none",
+        decisions=(*DECISIONS, LabelIssue(path="metal/0.png", suggested="glass")),
+    )
+
+
+def test_a_run_keeps_its_corrections(tmp_path: Path, photos: Path) -> None:
+    run = open_run(corrected_run(tmp_path / "run", photos).folder)
+    assert run.decisions == DECISIONS
+    found = {photo.path: photo.label for photo in run.photos().photos}
+    assert found["glass/0.png"] == "metal"
+    assert "paper/1.png" not in found
+    twin = open_run(create_twin(run, tmp_path / "twin", run.split).folder)
+    assert twin.photos() == run.photos()
+    assert twin.facts == run.facts
+
+
+def test_corrections_that_were_changed_or_lost_are_refused(tmp_path: Path, photos: Path) -> None:
+    folder = corrected_run(tmp_path / "run", photos).folder
+    file = folder / "corrections.csv"
+    before = file.read_text()
+    file.write_text(before.replace("drop", "keep"))
+    with pytest.raises(RunError, match="put it back"):
+        open_run(folder)
+    file.unlink()
+    with pytest.raises(RunError, match="put it back"):
+        open_run(folder)
+    file.write_text(before)
+    assert open_run(folder).decisions == DECISIONS
+
+
+@pytest.mark.parametrize("decision", ["metal", "drop"])
+def test_a_split_made_without_the_corrections_is_refused(
+    tmp_path: Path, photos: Path, split: Split, decision: str
+) -> None:
+    with pytest.raises(SplitError, match="make the split with"):
+        create_run(
+            tmp_path / "run",
+            recipe=load_recipe("seed"),
+            split=split,
+            sources=(photos,),
+            weights="none",
+            decisions=[LabelIssue(path="glass/0.png", decision=decision)],
+        )
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_split_made_with_corrections_asks_for_them(tmp_path: Path, photos: Path) -> None:
+    run = corrected_run(tmp_path / "run", photos)
+    with pytest.raises(SplitError, match="--corrections"):
+        matching_catalog((photos,), run.split)

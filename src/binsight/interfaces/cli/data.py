@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,12 +13,14 @@ import typer
 from binsight.errors import SplitError, UsageError
 
 from .extras import needs_extra
+from .labels import check_nothing_lost, doubted_labels, write_issues
 from .progress import reporting
 from .terminal import columns, padded, printable
 
 if TYPE_CHECKING:
     from binsight.data.catalog import Catalog
     from binsight.data.check import Report
+    from binsight.data.relabel import LabelIssue
     from binsight.data.split import Split
 
 app = typer.Typer(help="Look at photos, split them, fetch them.", no_args_is_help=True)
@@ -28,13 +31,29 @@ Photos = Annotated[
 ]
 
 
-def scanned(photos: list[Path], *, duplicates: bool = True) -> Catalog:
-    """Scan photos with progress."""
+Corrections = Annotated[
+    Path | None,
+    typer.Option(help="Decided labels, as data check --labels makes them; they count instead."),
+]
+
+
+def scanned(
+    photos: list[Path], decisions: Sequence[LabelIssue] = (), *, duplicates: bool = True
+) -> Catalog:
+    """Scan photos with progress, and correct their labels."""
     with needs_extra("data"):
         from binsight.data.catalog import scan
+        from binsight.data.relabel import corrected
 
         with reporting("reading photos") as report:
-            return scan(photos, duplicates=duplicates, progress=report)
+            found = scan(photos, duplicates=duplicates, progress=report)
+        return corrected(found, decisions)
+
+
+def _decisions(corrections: Path | None) -> tuple[LabelIssue, ...]:
+    from binsight.data.relabel import read_label_issues
+
+    return read_label_issues(corrections) if corrections else ()
 
 
 @app.command("check")
@@ -45,21 +64,46 @@ def check_photos(
         Path | None, typer.Option(help="Write a contact sheet, such as sheet.jpg.")
     ] = None,
     catalog: Annotated[Path | None, typer.Option(help="Write catalog.csv.")] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Find wrong labels: a folder of folds, or its out-of-fold.csv."),
+    ] = None,
+    issues: Annotated[
+        Path | None,
+        typer.Option(help="Folder for what --labels finds. [default: beside out-of-fold.csv]"),
+    ] = None,
+    most: Annotated[int, typer.Option(help="Photos on the page of --labels.", min=1)] = 200,
+    corrections: Corrections = None,
 ) -> None:
-    """Count photos and find unreadable, tiny and duplicate ones."""
+    """Count photos, find unreadable, tiny and duplicate ones, and labels that are wrong."""
     from binsight.data.catalog import write_catalog
     from binsight.data.check import check, contact_sheet
 
-    found = scanned(photos)
+    if issues and labels is None:
+        raise UsageError("--issues needs --labels; make one with: binsight train PHOTOS --folds 5")
+    decisions = _decisions(corrections)
+    folder = issues or (labels.parent if labels and not labels.is_dir() else labels)
+    if folder:
+        check_nothing_lost(folder, decisions)
+    found = scanned(photos, decisions)
     report = check(found)
+    doubted = doubted_labels(found, labels, decisions) if labels else None
     if catalog:
         write_catalog(catalog, found)
     if sheet:
         contact_sheet(found, sheet)
     if as_json:
-        typer.echo(json.dumps(report.to_dict(), indent=2))
+        more = {} if doubted is None else {"label_issues": [asdict(one) for one in doubted]}
+        typer.echo(json.dumps(report.to_dict() | more, indent=2))
     else:
         _print_report(report)
+        _print_list("label probably wrong", map(_doubt, doubted or ()))
+    if folder and doubted is not None:
+        write_issues(found, doubted, decisions, folder, most=most)
+
+
+def _doubt(issue: LabelIssue) -> str:
+    return f"{issue.path}: {issue.label} ({issue.score:.1%}), rather {issue.suggested}"
 
 
 def _print_report(report: Report) -> None:
@@ -108,6 +152,7 @@ def split_photos(
         bool, typer.Option(help="With --list: keep duplicates that two lists claim.")
     ] = False,
     seed: Annotated[int, typer.Option(help="0 is a seed.")] = 0,
+    corrections: Corrections = None,
 ) -> None:
     """Divide photos into parts; duplicates stay together.
 
@@ -125,7 +170,7 @@ def split_photos(
         raise UsageError("--folds goes with neither --ratios nor --list")
     shares = _parse_ratios(ratios) if ratios else None
     named = _read_lists(lists or [])
-    catalog = scanned(photos)
+    catalog = scanned(photos, _decisions(corrections))
     if folds is not None:
         split = split_into_folds(catalog, folds, seed=seed)
     elif named:

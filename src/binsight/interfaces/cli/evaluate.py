@@ -77,6 +77,9 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(help="Folder of the report. [default: RUN/evaluation-PART]")
     ] = None,
+    corrections: Annotated[
+        Path | None, typer.Option(help="Decided labels of the photos; a run keeps its own.")
+    ] = None,
 ) -> None:
     """Measure a model: accuracy with intervals, confusion matrix, figures, an HTML report.
 
@@ -92,7 +95,7 @@ def evaluate(
         strengths = _severities(severities)
         asked = open_model(path)
         to_show = planned(asked, others, sample)
-        home = home_of(asked, tuple(photos or ()), split, part, bool(others), sample)
+        home = home_of(asked, tuple(photos or ()), split, part, bool(others), sample, corrections)
         if corruptions and not home and not any(one.has_known for one in to_show):
             raise UsageError("--corruptions needs photos of classes that the model knows")
         elsewhere = [show(asked, one) for one in to_show]
@@ -105,7 +108,7 @@ def evaluate(
             domains,
             measured,
             title=f"{path.stem} on {', '.join(one.name for one in domains)}",
-            facts=_facts(model, home, [source for source, _ in others], sample),
+            facts=facts_of(model, home, [source for source, _ in others], sample),
             worse=worse,
             look_at=_look_at(path),
         )
@@ -191,9 +194,10 @@ def _default_folder(model: Path, chosen: str) -> Path:
     return model / f"evaluation-{chosen}"
 
 
-def _facts(
-    model: str, home: Home | None, others: Sequence[Path], sample: int | None
+def facts_of(
+    model: str, home: Home | None, others: Sequence[Path] = (), sample: int | None = None
 ) -> dict[str, str]:
+    """What to know about an evaluation, in the order in which a report shows it."""
     facts = {"model": model}
     if home:
         facts |= {

@@ -78,11 +78,15 @@ def home_of(
     part: str | None,
     is_elsewhere: bool,
     sample: int | None,
+    corrections: Path | None = None,
 ) -> Home | None:
     """The first domain; ``None`` if only folders of --on are to be shown."""
     from binsight.evaluation.domains import Domain
 
-    is_named = bool(photos or split or part)
+    if asked.run and corrections:
+        raise UsageError("--corrections goes with a bundle; a run keeps its own")
+
+    is_named = bool(photos or split or part or corrections)
     if asked.run is None and not photos:
         if is_named or not is_elsewhere:
             raise UsageError("name labelled photos to evaluate a bundle on")
@@ -90,7 +94,7 @@ def home_of(
     if asked.run is None and split is None and part is not None:
         raise UsageError("--part needs --split")
     try:
-        catalog, parts, chosen = _catalog(asked.run, photos, split, part)
+        catalog, parts, chosen = _catalog(asked.run, photos, split, part, corrections)
     except DataError as error:
         if is_named or not is_elsewhere:
             raise
@@ -105,20 +109,29 @@ def home_of(
 
 
 def _catalog(
-    run: Run | None, photos: tuple[Path, ...], split: Path | None, part: str | None
+    run: Run | None,
+    photos: tuple[Path, ...],
+    split: Path | None,
+    part: str | None,
+    corrections: Path | None,
 ) -> tuple[Catalog, Split | None, str]:
     """Photos, the split that they are a part of, and the part's name."""
     from binsight.data.catalog import scan
+    from binsight.data.relabel import corrected, read_label_issues
     from binsight.data.split import read_split
     from binsight.evaluation.scoring import choose_part
     from binsight.training.run import matching_catalog
 
+    decisions = read_label_issues(corrections) if corrections else ()
     if split is not None:
         parts = read_split(split)
         own = tuple(map(Path, run.facts.sources)) if run else ()
-        return matching_catalog(photos or own, parts), parts, part or choose_part(parts)
+        if run and parts.catalog_digest == run.facts.catalog_digest:
+            decisions = run.decisions
+        catalog = matching_catalog(photos or own, parts, decisions)
+        return catalog, parts, part or choose_part(parts)
     if run is None or (photos and part is None):
-        return scan(photos, duplicates=False), None, "photos"
+        return corrected(scan(photos, duplicates=False), decisions), None, "photos"
     return run.photos(photos), run.split, part or choose_part(run.split)
 
 

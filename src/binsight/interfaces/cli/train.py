@@ -41,6 +41,17 @@ def train(
     fold: Annotated[
         int | None, typer.Option(help="Of a split into folds: the one that validates.")
     ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(help="Cross-validate: one run for each fold, and a report of them all."),
+    ] = None,
+    also_ungrouped: Annotated[
+        bool,
+        typer.Option("--also-ungrouped", help="And on random folds, to see what duplicates leak."),
+    ] = False,
+    corrections: Annotated[
+        Path | None, typer.Option(help="Decided labels: see binsight data check --labels.")
+    ] = None,
     recipe: Annotated[
         str | None, typer.Option(help="default, seed, or a TOML file. [default: default]")
     ] = None,
@@ -77,11 +88,36 @@ def train(
     drawn = _parse_shares(shares or [])
     with needs_extra("train"):
         from binsight.training import train as training
+        from binsight.training.folds import has_folds
+        from binsight.training.run import open_run
+
+        from .train_folds import cross_validate
 
         _calm_lightning()
         _check_accelerator(accelerator)
+        if folds is not None or also_ungrouped or (resume and has_folds(out)):
+            cross_validate(
+                out,
+                tuple(photos or ()),
+                folds=folds,
+                split=split,
+                fold=fold,
+                recipe=recipe,
+                changes=changes,
+                weights=weights,
+                shares=drawn,
+                corrections=corrections,
+                also_ungrouped=also_ungrouped,
+                teachers=tuple(teachers or ()),
+                resume=resume,
+                workers=workers,
+                tensorboard=tensorboard,
+                accelerator=accelerator,
+                cache=cache,
+            )
+            return
         if resume and (out / "run.json").exists():
-            run = _resumed(out, recipe, changes)
+            run = resumed(open_run(out), recipe, changes, corrections)
         else:
             run = _new(
                 out,
@@ -93,8 +129,9 @@ def train(
                 changes,
                 drawn,
                 tuple(teachers or ()),
+                corrections,
             )
-        _log_to(out / "log.txt")
+        log_to(out / "log.txt")
         try:
             with reporting("preparing views") as report:
                 best = training.train(
@@ -134,7 +171,9 @@ def _new(
     changes: list[str],
     shares: dict[str, float],
     teachers: tuple[Path, ...],
+    corrections: Path | None,
 ) -> Run:
+    from binsight.data.relabel import read_label_issues
     from binsight.data.split import read_split
     from binsight.training.recipe import load_recipe
     from binsight.training.run import create_run
@@ -151,15 +190,16 @@ def _new(
         parts = parts.with_fold(fold)
     for part in ("train", "val"):
         parts.paths(part)
-    _check_early(resolved, parts.classes, weights)
+    check_early(resolved, parts.classes, weights)
     return create_run(
         out,
         recipe=resolved,
         split=parts,
         sources=photos,
-        weights=_where(weights),
+        weights=where(weights),
         shares=shares,
         teachers=teachers,
+        decisions=read_label_issues(corrections) if corrections else (),
     )
 
 
@@ -178,24 +218,31 @@ def _parse_shares(items: list[str]) -> dict[str, float]:
     return shares
 
 
-def _check_early(recipe: Recipe, classes: tuple[str, ...], weights: str) -> None:
+def check_early(recipe: Recipe, classes: tuple[str, ...], weights: str) -> None:
     """Fail on a wrong architecture or weight file before a folder is made."""
     from binsight.model.weights import build_with_weights
 
     build_with_weights(recipe.architecture, weights, classes=len(classes), dropout=recipe.dropout)
 
 
-def _where(weights: str) -> str:
+def where(weights: str) -> str:
     return weights if weights in {"imagenet", "none"} else str(Path(weights).absolute())
 
 
-def _resumed(out: Path, recipe: str | None, changes: list[str]) -> Run:
-    from binsight.training.recipe import load_recipe
-    from binsight.training.run import open_run
+def resumed(run: Run, recipe: str | None, changes: list[str], corrections: Path | None) -> Run:
+    """The run, if it was begun with what is asked for again.
 
-    run = open_run(out)
+    Raises:
+        UsageError: another recipe, or other corrections.
+    """
+    from binsight.data.relabel import decision_of, read_label_issues
+    from binsight.training.recipe import load_recipe
+
+    out = run.folder
     if (recipe or changes) and load_recipe(recipe or "default", changes) != run.recipe:
         raise UsageError(f"{out} was begun with another recipe; --resume keeps {out}/recipe.toml")
+    if corrections and decision_of(read_label_issues(corrections)) != decision_of(run.decisions):
+        raise UsageError(f"{out} was begun with other corrections; --resume keeps its own")
     return run
 
 
@@ -207,9 +254,14 @@ def _calm_lightning() -> None:
         warnings.filterwarnings("ignore", message=message)
 
 
-def _log_to(file: Path) -> None:
+def log_to(file: Path, who: str = "") -> list[logging.Handler]:
+    """Write what is logged to a file and to stderr; ``who`` stands before each line there."""
     logger = logging.getLogger("binsight")
     logger.setLevel(logging.INFO)
-    for handler in (logging.FileHandler(file, encoding="utf-8"), logging.StreamHandler()):
-        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    to_file = logging.FileHandler(file, encoding="utf-8")
+    to_terminal = logging.StreamHandler()
+    for handler, name in ((to_file, ""), (to_terminal, who)):
+        form = f"%(asctime)s {name}%(message)s"
+        handler.setFormatter(logging.Formatter(form, "%Y-%m-%d %H:%M:%S"))
         logger.addHandler(handler)
+    return [to_file, to_terminal]

@@ -1,0 +1,188 @@
+"""Cross-validation: one run for each fold, all of one recipe.
+
+cv/
+  fold0/ fold1/ ...   ordinary runs: evaluate, export, explain or resume each of them
+  folds.csv           which photo is in which fold
+  ungrouped/          the same again with duplicates dealt out at random, if that was asked for
+
+What the folds say together is left to `evaluation.cross_validation`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from binsight.data.catalog import Catalog
+from binsight.data.split import Split, read_split, without_grouping, write_split
+from binsight.errors import RunError, SplitError, UsageError
+
+from .run import Run, create_run, create_twin, open_run
+
+__all__ = [
+    "UNGROUPED",
+    "Folds",
+    "add_ungrouped",
+    "create_folds",
+    "epochs_of",
+    "finished",
+    "has_folds",
+    "open_folds",
+    "train_folds",
+]
+
+FOLDS = "folds.csv"
+UNGROUPED = "ungrouped"
+Around = Callable[[int, Run], AbstractContextManager[dict[str, Any]]]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Folds:
+    """An opened folder of folds.
+
+    Args:
+        folder: where the runs are.
+        split: with the parts ``fold0``, ``fold1``, ...; others are in no fold.
+        runs: in the order of `Split.folds`; each has the parts train and val.
+    """
+
+    folder: Path
+    split: Split
+    runs: tuple[Run, ...]
+
+
+def create_folds(folder: Path, split: Split, **options: Any) -> Folds:
+    """Make a new folder with a run for each fold; nothing is trained yet.
+
+    Args:
+        folder: new or empty.
+        split: into folds.
+        options: of `create_run`, the same for each fold.
+
+    Raises:
+        UsageError: the folder is in use.
+        SplitError: there are no two folds, or one leaves nothing to learn a class from.
+    """
+
+    def create(draft: Path, part: Split) -> None:
+        create_run(draft, split=part, **options)
+
+    return _create(folder, split, create)
+
+
+def add_ungrouped(folds: Folds) -> Folds:
+    """Make the same runs once more, on folds that ignore which photos are duplicates.
+
+    Raises:
+        SplitError: a fold leaves nothing to learn a class from.
+    """
+
+    def create(draft: Path, part: Split) -> None:
+        create_twin(folds.runs[0], draft, part)
+
+    return _create(folds.folder / UNGROUPED, without_grouping(folds.split), create)
+
+
+def _create(folder: Path, split: Split, create: Callable[[Path, Split], None]) -> Folds:
+    _check_folder(folder)
+    if len(split.folds) < 2:
+        raise SplitError(f"cross-validation needs two folds; the split has {len(split.folds)}")
+    parts = {number: split.with_fold(number) for number in split.folds}
+    for number, part in parts.items():
+        _check_classes(number, part)
+    # A folder that is cut off while it is made could be neither resumed nor made again.
+    draft = folder.with_name(f".{folder.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    for number, part in parts.items():
+        create(draft / f"fold{number}", part)
+    write_split(draft / FOLDS, split)
+    draft.replace(folder)
+    return open_folds(folder)
+
+
+def _check_folder(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is not empty; choose another --out, or --resume it")
+
+
+def _check_classes(number: int, split: Split) -> None:
+    learned = {split.label_of[path] for path in split.paths("train")}
+    missing = sorted(set(split.classes) - learned)
+    if missing:
+        raise SplitError(
+            f"fold{number} leaves no photo to learn {missing[0]} from; add photos of it"
+        )
+
+
+def has_folds(folder: Path) -> bool:
+    """Whether `create_folds` made the folder."""
+    return (folder / FOLDS).is_file()
+
+
+def open_folds(folder: Path) -> Folds:
+    """Read a folder that `create_folds` made.
+
+    Raises:
+        RunError: not such a folder, or a run is broken or of another split.
+    """
+    if not has_folds(folder):
+        raise RunError(f"{folder}: not a folder of folds; make one with: binsight train --folds 5")
+    split = read_split(folder / FOLDS)
+    runs = tuple(open_run(folder / f"fold{number}") for number in split.folds)
+    for number, run in zip(split.folds, runs, strict=True):
+        if run.split != split.with_fold(number):
+            raise RunError(f"{run.folder}: not a fold of {folder / FOLDS}")
+    return Folds(folder, split, runs)
+
+
+def epochs_of(run: Run) -> list[dict[str, float]]:
+    """A row for each epoch that was finished: see `binsight.training.record`.
+
+    Raises:
+        RunError: no epoch was finished.
+    """
+    try:
+        rows: list[dict[str, float]] = json.loads(
+            (run.folder / "metrics.json").read_text(encoding="utf-8")
+        )["epochs"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{run.folder}: no epoch was finished; train it with --resume") from error
+    return rows
+
+
+def finished(run: Run) -> bool:
+    """Whether every epoch of the recipe was trained."""
+    if not (run.folder / "metrics.json").is_file():
+        return False
+    return len(epochs_of(run)) >= run.recipe.epochs
+
+
+def train_folds(folds: Folds, catalog: Catalog, *, around: Around, **options: Any) -> None:
+    """Train the folds that are not finished, each from where it stopped.
+
+    Args:
+        folds: made by `create_folds`.
+        catalog: their photos.
+        around: called with (place from 1, run); what it returns is open while that fold trains,
+            and gives more options for it.
+        options: of `binsight.training.train.train`.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; call it again to go on.
+    """
+    from .train import train
+
+    for place, run in enumerate(folds.runs, start=1):
+        with around(place, run) as more:
+            if finished(run):
+                log.info("was trained before")
+            else:
+                train(run, catalog, resume=run.last.is_file(), **options, **more)
