@@ -72,5 +72,5 @@ def test_the_embedding_is_followed_through_a_linear_map() -> None:
     )
     weight, bias = (one.detach().numpy() for one in distilling.map.parameters())
     apart = outputs.embedding_nd.numpy() @ weight.T + bias - taught[:, 3:].numpy()
-    assert float(extra) == pytest.approx(2 * np.square(apart).sum(axis=1).mean(), rel=1e-4)
+    assert float(extra.detach()) == pytest.approx(2 * np.square(apart).sum(axis=1).mean(), rel=1e-4)
     assert without.map is None
