@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
 import pytest
+from PIL import Image
 from tiny_training import CLASSES, draw_photos, make_run, write_weights
 
 torch = pytest.importorskip("torch")
@@ -39,7 +41,7 @@ class Exported(NamedTuple):
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """An EfficientNet-B0 of random features, whose head was fitted to photos."""
     folder = tmp_path_factory.mktemp("half")
-    photos = draw_photos(folder / "photos")
+    photos = shaded(draw_photos(folder / "photos", each=40))
     arch = "efficientnet_b0"
     first = write_weights(folder / "first.safetensors", arch, SIZE)
     changes = {"architecture": arch, "size": SIZE, "eval_size": SIZE, "eval_resize_to": SIZE}
@@ -50,6 +52,15 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     path = folder / "half.onnx"
     export_bundle(run, path, store="fp16")
     return Exported(run, path, files)
+
+
+def shaded(photos: Path) -> Path:
+    """Give each photo a shade of its own: what differs by noise alone is one point to a network."""
+    random = np.random.default_rng(1)
+    for file in sorted(photos.rglob("*.png")):
+        pixels = np.asarray(Image.open(file)) + random.normal(0, 25, 3)
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(file)
+    return photos
 
 
 def tensors_of(run: Any, files: list[Path]) -> np.ndarray:
@@ -90,9 +101,10 @@ def test_it_answers_as_the_rounded_checkpoint(
     temperature = classifier.metadata.temperature
     probs = torch.softmax(expected.logits_nc / temperature, dim=1).numpy()
     assert np.abs(outputs.probs_nc - probs).max() < 1e-5
-    embeddings = [torch.from_numpy(outputs.embedding_nd), expected.embedding_nd]
-    assert torch.allclose(*embeddings, rtol=1e-4, atol=1e-4)
-    assert not torch.allclose(embeddings[0], plain.embedding_nd, rtol=1e-4, atol=1e-4)
+    off, rounding = (
+        np.abs(outputs.embedding_nd - one.embedding_nd.numpy()).max() for one in (expected, plain)
+    )
+    assert off < 0.1 * rounding
     assert len(set(probs.argmax(axis=1))) == len(CLASSES)  # the photos are told apart
 
 
@@ -151,6 +163,7 @@ def test_rounding_that_costs_accuracy_is_refused(
 ) -> None:
     def blunt(network: Any) -> Any:
         """As if float16 had so few digits that one class is left."""
+        network = copy.deepcopy(network)
         network.head.weight.data.zero_()
         network.head.bias.data.copy_(torch.arange(3))
         return network
