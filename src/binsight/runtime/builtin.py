@@ -10,7 +10,7 @@ from binsight.errors import NotABundleError
 
 __all__ = ["BUILTIN", "builtin_model", "bundle_path"]
 
-BUILTIN = ("small",)  # the first one answers where none is named
+BUILTIN = ("accurate", "small")  # the first one answers where none is named
 
 
 def builtin_model(name: str | None = None) -> Path:
