@@ -53,7 +53,7 @@ def train(
         Path | None, typer.Option(help="Decided labels: see binsight data check --labels.")
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="default, seed, or a TOML file. [default: default]")
+        str | None, typer.Option(help="default, accurate, seed, or a TOML file. [default: default]")
     ] = None,
     arch: Annotated[
         str | None, typer.Option(help="torchvision's name; as --set architecture=NAME.")
