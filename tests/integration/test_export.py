@@ -26,7 +26,7 @@ from binsight.export.onnx import export_bundle  # noqa: E402
 from binsight.novelty import Known, fit_known  # noqa: E402
 from binsight.preprocess import load  # noqa: E402
 from binsight.runtime import Classifier  # noqa: E402
-from binsight.runtime.parity import check_novelty, check_parity  # noqa: E402
+from binsight.runtime.parity import PARITY_TOLERANCE, check_novelty, check_parity  # noqa: E402
 from binsight.teaching.graph import add_novelty, read_memory  # noqa: E402
 from binsight.training.checkpoints import best_network  # noqa: E402
 from binsight.training.train import labelled  # noqa: E402
@@ -147,7 +147,7 @@ def test_any_batch_agrees_with_the_checkpoint(
 ) -> None:
     outputs = Classifier(exported.path, threads=1).run(tensors[:batch])
     probs = torch.softmax(reference.logits_nc / exported.metadata.temperature, dim=1)
-    assert np.abs(outputs.probs_nc - probs[:batch].numpy()).max() < 1e-5
+    assert np.abs(outputs.probs_nc - probs[:batch].numpy()).max() < PARITY_TOLERANCE
     for found, expected in [
         (outputs.embedding_nd, reference.embedding_nd),
         (outputs.feature_map_nkhw, reference.feature_map_nkhw),

@@ -48,7 +48,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "learning_rate": 1e-2,
         "layer_decay": 0.7,
         "ema_decay": 0.5,
-        "augmentation.background": 0,
+        "interpolation": 1,
     },
 }
 
@@ -129,10 +129,11 @@ def rows_of(run: Any) -> list[dict[str, str]]:
 
 
 def test_everything_that_is_promised_is_written(whole: Any) -> None:
-    found = {
-        str(path.relative_to(whole.folder)) for path in whole.folder.rglob("*") if path.is_file()
-    }
-    assert found == {
+    files = [path for path in whole.folder.rglob("*") if path.is_file()]
+    kept = [path for path in files if path.suffix == ".npy"]
+    assert bool(kept) == bool(whole.recipe.frozen_stages)
+    assert all(path.parents[1] == whole.folder / "kept" for path in kept)
+    assert {str(path.relative_to(whole.folder)) for path in files if path not in kept} == {
         "recipe.toml",
         "run.json",
         "split.csv",
@@ -188,7 +189,8 @@ def test_the_averaged_weights_are_not_the_current_ones(whole: Any, recipe: str) 
 def test_training_moved_the_whole_network(whole: Any) -> None:
     saved = checkpoint(whole)
     first = load_file(whole.facts.weights)
-    for name in ("head.weight", "features.0.0.weight", "features.18.0.weight"):
+    lowest = "features.6.conv.0.0" if whole.recipe.frozen_stages else "features.0.0"
+    for name in ("head.weight", f"{lowest}.weight", "features.18.0.weight"):
         assert not torch.equal(saved["state_dict"][f"network.{name}"], first[name]), name
 
 

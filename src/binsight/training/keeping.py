@@ -89,6 +89,7 @@ class Keeping:
         training.fill(views, self._by(frozen), workers=self.workers, report=report)
         evaluation = Keeper(self.folder, [*made_by, recipe.preprocess.model_dump(), self.precision])
         evaluation.fill(self._plain(shown), self._by(frozen), workers=self.workers, report=report)
+        frozen.train()  # as it was; who trains decides what stays in eval mode
         return KeptStages(training, evaluation)
 
     def teachers(self, views: Views, report: Report | None) -> Taught | None:

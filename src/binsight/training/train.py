@@ -144,8 +144,9 @@ def resolved_precision(recipe: Recipe, accelerator: str) -> str:
 
 def _network(run: Run, resume: bool) -> Network:
     pl.seed_everything(run.recipe.seed, verbose=False)
-    # A resumed run takes everything from its checkpoint; the first weights may be gone.
-    weights = "none" if resume else run.facts.weights
+    # A resumed run takes everything from its checkpoint, frozen stages before any other: the first
+    # weights may be gone.
+    weights = str(run.last) if resume else run.facts.weights
     return build_with_weights(
         run.recipe.architecture,
         weights,

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 # Lightning's advice on what is so on purpose, and its own deprecations.
 UNHELPFUL = (
     ".*does not have many workers.*",
-    ".*in eval mode at the start of training.*",
     ".*GPU available but not used.*",
     ".*Checkpoint directory .* not empty.*",
     ".*The dirpath has changed.*",
