@@ -95,10 +95,8 @@ def export_bundle(
     catalog = run.photos(sources)
     if "val" not in run.split.parts:
         raise SplitError("the split has no part 'val', which calibration needs")
-    network = best_network(run)
-    plain = network
-    if store == "fp16":
-        network = rounded(network)
+    plain = best_network(run)
+    network = rounded(plain) if store == "fp16" else plain
     learned, held = _shown(run, catalog, network, progress)
     rounding = _rounding(run, plain, held) if store == "fp16" else None
     labels = np.array(held.photos.labels, np.int64)

@@ -84,7 +84,7 @@ class Keeping:
             )
         frozen = self.network.features[: recipe.frozen_stages].eval()
         log.info("what the first %d stages make of each view is kept", recipe.frozen_stages)
-        made_by = [recipe.architecture, recipe.frozen_stages, weights_digest([frozen])]
+        made_by = [recipe.architecture, recipe.frozen_stages, weights_digest(frozen)]
         training = Keeper(self.folder, [*made_by, *self._shown(views)])
         training.fill(views, self._by(frozen), workers=self.workers, report=report)
         evaluation = Keeper(self.folder, [*made_by, recipe.preprocess.model_dump(), self.precision])
@@ -109,7 +109,7 @@ class Keeping:
                 )
         teachers = Teachers([best_network(one) for one in runs])
         log.info("what %d teachers say of each view is kept", len(runs))
-        keeper = Keeper(self.folder, [weights_digest([teachers]), *self._shown(views)])
+        keeper = Keeper(self.folder, [weights_digest(teachers), *self._shown(views)])
         keeper.fill(views, self._by(teachers), workers=self.workers, report=report)
         return Taught(keeper, teachers.width)
 

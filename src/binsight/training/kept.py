@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,12 @@ Compute = Callable[[Tensor], Tensor]
 Report = Callable[[int, int | None], None]
 
 
-def weights_digest(modules: Iterable[nn.Module]) -> str:
+def weights_digest(module: nn.Module) -> str:
     """SHA-256 of all weights and statistics, in order."""
     found = hashlib.sha256()
-    for module in modules:
-        for name, values in module.state_dict().items():
-            found.update(name.encode())
-            found.update(values.detach().cpu().contiguous().numpy().tobytes())
+    for name, values in module.state_dict().items():
+        found.update(name.encode())
+        found.update(values.detach().cpu().contiguous().numpy().tobytes())
     return found.hexdigest()
 
 

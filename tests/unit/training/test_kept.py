@@ -77,7 +77,7 @@ def test_a_lost_file_says_what_to_do(tmp_path: Path) -> None:
 
 def test_weights_and_statistics_decide_the_digest() -> None:
     layers = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1), torch.nn.BatchNorm2d(2))
-    before = weights_digest([layers])
-    assert weights_digest([layers]) == before
+    before = weights_digest(layers)
+    assert weights_digest(layers) == before
     layers[1].running_mean += 1
-    assert weights_digest([layers]) != before
+    assert weights_digest(layers) != before
