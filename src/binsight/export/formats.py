@@ -40,12 +40,12 @@ from .measured import (
     Floats,
     Progress,
     Runner,
-    Shown,
     answers_of,
     check,
     compare,
     fall_of,
 )
+from .shown import Shown
 
 __all__ = [
     "FORMATS",
@@ -286,7 +286,7 @@ def _compared(source: Source, runner: Runner, request: Request) -> tuple[Parity,
     after = answers_of(runner, files, spec, progress=request.progress)
     metrics = {}
     if request.precision == "int8":
-        metrics = fall_of(before, after, request.photos.labels_n, what="int8")
+        metrics = fall_of(before, after, request.photos.labels_n, "int8")
     parity = compare(before, after)
     wrong = None if metrics else check(parity, TOLERANCES[request.precision])
     if wrong:
