@@ -29,6 +29,7 @@ from binsight.bundle import (
     Metadata,
     Novelty,
     Parity,
+    Precision,
     Reduced,
     describe,
     read_verified,
@@ -45,7 +46,7 @@ from .measured import Answers, answers_of, compare, fall_of, times_as_fast
 from .network_part import fold_half, nodes_of_network, round_weights, store_half
 from .shown import Shown
 
-__all__ = ["Written", "reduce_bundle"]
+__all__ = ["Calibration", "Written", "check_reducible", "reduce_bundle"]
 
 # What is left out computes in float32 between two conversions.
 QUANTISED = ("Conv", "Clip", "Add")
@@ -65,7 +66,7 @@ def reduce_bundle(source: Source, out: Path, request: Request) -> Written:
         UsageError: the parent has as few bits already, or nothing to reduce was asked for.
         ParityError: it costs accuracy; nothing was written.
     """
-    precision = _checked(source, request)
+    precision = check_reducible(source.bundle, request.precision)
     model = onnx.load_from_string(read_verified(source.bundle))
     fold_half(model)
     if precision == "fp16":
@@ -88,15 +89,18 @@ def reduce_bundle(source: Source, out: Path, request: Request) -> Written:
     return Written(metadata, faster)
 
 
-def _checked(source: Source, request: Request) -> Literal["fp16", "int8"]:
-    has = precision_of(source.bundle)
-    if request.precision == "fp32":
-        raise UsageError(
-            f"{source.bundle} is a bundle already; say what to change (--fp16 or --int8)"
-        )
-    if has in {"int8", request.precision}:
-        raise UsageError(f"{source.bundle} is in {has} already; start from the one it was made of")
-    return request.precision
+def check_reducible(bundle: Path, precision: Precision) -> Literal["fp16", "int8"]:
+    """Make sure that a bundle can be had in fewer bits.
+
+    Raises:
+        UsageError: it has as few already, or nothing was asked for.
+    """
+    if precision == "fp32":
+        raise UsageError(f"{bundle} is a bundle already; say what to change (--fp16 or --int8)")
+    has = precision_of(bundle)
+    if has in {"int8", precision}:
+        raise UsageError(f"{bundle} is in {has} already; start from the one it was made of")
+    return precision
 
 
 def _spec(source: Source) -> PreprocessSpec:
@@ -127,7 +131,7 @@ def _quantised(model: Any, photos: Shown, spec: PreprocessSpec) -> Any:
         quantize_static(
             model,
             path,
-            _Calibration(photos, spec),
+            Calibration(photos, spec),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             activation_type=QuantType.QUInt8,
@@ -141,7 +145,7 @@ def _quantised(model: Any, photos: Shown, spec: PreprocessSpec) -> Any:
     return made
 
 
-class _Calibration:
+class Calibration:
     """Photos for ONNX Runtime's calibration, one at a time."""
 
     def __init__(self, photos: Shown, spec: PreprocessSpec) -> None:

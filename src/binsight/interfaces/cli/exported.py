@@ -19,6 +19,7 @@ from binsight.export.formats import (
     check_request,
     write_exported,
 )
+from binsight.export.reduced import check_reducible, reduce_bundle
 from binsight.export.shown import Shown, of_files, of_run, of_split, some_of
 from binsight.runtime import BUILTIN, Classifier
 from binsight.training.run import Run, open_run
@@ -64,6 +65,8 @@ def export_any(given: str, asked: Asked) -> None:
         check_request(chosen, asked.out, asked.precision)
         source = Source(Classifier(given))
         _in_the_way(source.bundle, asked.out)
+        if chosen.name == "onnx":
+            check_reducible(source.bundle, asked.precision)
         _export(chosen, source, asked)
         return
     with needs_extra("train"):
@@ -117,8 +120,6 @@ def _export(chosen: Format, source: Source, asked: Asked) -> None:
             precision=asked.precision, photos=photos, calibration=calibration, progress=report
         )
         if chosen.name == "onnx":
-            from binsight.export.reduced import reduce_bundle
-
             written = reduce_bundle(source, asked.out, request)
         else:
             described = write_exported(chosen, source, asked.out, request)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from binsight.bundle import Parity
+from binsight.bundle import Parity, digest_of, read_verified
 from binsight.errors import UsageError
 from binsight.export.described import size_of
 from binsight.export.formats import BundleRunner, Exported, open_exported
@@ -34,13 +34,14 @@ def verify(
 ) -> None:
     """Say what a file is, and compare its answers with its parent's; exit 1 if they differ."""
     exported = open_exported(builtin_model(file) if file in BUILTIN else Path(file))
-    _tell(exported)
     if not photos:
         if parent:
             raise UsageError("name photos to compare both on")
+        _tell(exported)
         return
-    files = _files(photos)
-    parity = _parity(exported, _parent(exported, parent), files)
+    files, bundle = _files(photos), _parent(exported, parent)
+    _tell(exported)
+    parity = _parity(exported, bundle, files)
     tolerance = TOLERANCES[exported.description.precision]
     wrong = check(parity, tolerance)
     typer.echo(
@@ -102,10 +103,9 @@ def _parent(exported: Exported, named: str | None) -> Classifier:
         if found.classes != exported.description.classes:
             raise UsageError(f"{named} has other classes than {exported.path}")
         return found
-    for name in BUILTIN:
-        found = Classifier(builtin_model(name))
-        if found.digest == wanted:
-            return found
+    for path in map(builtin_model, BUILTIN):
+        if digest_of(read_verified(path)) == wanted:
+            return Classifier(path)
     raise UsageError("give the bundle to compare with: --parent BUNDLE")
 
 

@@ -79,21 +79,12 @@ def test_another_answer_is_told_by_the_exit_status(here: Here, tmp_path: Path) -
     assert "disagrees: " in done.stdout
 
 
-def test_verify_wants_the_parent_and_no_other_bundle(
-    here: Here, int8: Path, small_bundle: object
-) -> None:
-    line = refused_late(UsageError, "verify", int8, here.photos)
+def test_verify_wants_the_parent_and_no_other_bundle(here: Here, int8: Path) -> None:
+    line = refused(UsageError, "verify", int8, here.photos)
     assert "give the bundle to compare with: --parent" in line
-    line = refused_late(UsageError, "verify", int8, here.photos, "--parent", int8)
+    line = refused(UsageError, "verify", int8, here.photos, "--parent", int8)
     assert "is not what" in line
-    assert "name photos" in refused_late(UsageError, "verify", int8, "--parent", here.bundle)
-
-
-def refused_late(kind: type[BinsightError], *arguments: object) -> str:
-    """What a command says at its end that could say something before."""
-    done = run(*arguments)
-    assert isinstance(done.exception, kind), done.exception
-    return str(done.exception)
+    assert "name photos" in refused(UsageError, "verify", int8, "--parent", here.bundle)
 
 
 @pytest.mark.parametrize(
