@@ -205,7 +205,8 @@ class Metadata(BaseModel):
         licence: SPDX identifier of the weights' licence.
         created: ISO 8601, UTC.
         lineage: lessons since training, the latest last.
-        reduced: from which bundle, if its numbers have fewer bits than that one's.
+        reduced: from which bundle, if its numbers have fewer bits than that one's; not after a
+            lesson.
     """
 
     model_config = Strict

@@ -53,7 +53,8 @@ class Description(BaseModel):
         threshold: a prediction is sure if its confidence is at least this.
         threshold_risk: share of wrong answers among the sure ones that it was chosen for.
         novelty: when a photo is too strange to be sure; ``None`` if the file has no such output.
-        parent: digest of the bundle that it was made of; ``None`` if it was made of a run.
+        parent: digest of the bundle that it shall answer like; ``None`` for one that came from a
+            run or a lesson.
         digest: SHA-256 of the file.
         parity: with its parent on real photos; ``None`` if it could not be run where it was made.
         metrics: measured figures by name, such as ``val_accuracy``.

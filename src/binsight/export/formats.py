@@ -339,7 +339,7 @@ def _of_bundle(classifier: Classifier) -> Description:
         threshold=metadata.threshold,
         threshold_risk=metadata.threshold_risk,
         novelty=metadata.novelty,
-        parent=_parent_of(metadata),
+        parent=metadata.reduced.parent if metadata.reduced else None,
         digest=classifier.digest,
         parity=metadata.parity,
         metrics=metadata.metrics,
@@ -347,12 +347,6 @@ def _of_bundle(classifier: Classifier) -> Description:
         licence=metadata.licence,
         created=metadata.created,
     )
-
-
-def _parent_of(metadata: Metadata) -> str | None:
-    if metadata.reduced:
-        return metadata.reduced.parent
-    return metadata.lineage[-1].parent if metadata.lineage else None
 
 
 def precision_of(bundle: Path) -> Precision:

@@ -186,6 +186,7 @@ def _description(parent: Metadata, lesson: Lesson, taught: Taught) -> Callable[[
         "binsight_version": __version__,
         "created": taught.created,
         "lineage": (*parent.lineage, taught),
+        "reduced": None,  # a lesson changes answers; what was taught is in the lineage
     }
 
     def describe(parity: Parity) -> Metadata:

@@ -63,7 +63,9 @@ def _tell(exported: Exported) -> None:
         "classes": printable(", ".join(described.classes)),
         "gives": ", ".join(described.outputs),
         "digest": f"{described.digest[:16]}, as it was written",
-        "parent": described.parent[:16] if described.parent else "none: made of a run",
+        "parent": described.parent[:16]
+        if described.parent
+        else "none: it came from a run or a lesson",
         "parity": _told(described.parity),
         "written": f"{described.created}, binsight {described.binsight_version}",
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -102,8 +103,7 @@ def test_what_cannot_be_is_refused(
 ) -> None:
     out = tmp_path / "mine.onnx"
     line = refused(UsageError, "export", here.bundle, "--out", out, *options, *labelled(here))
-    with pytest.raises(UsageError, match=reason):
-        raise UsageError(line)
+    assert re.search(reason, line), line
     assert not list(tmp_path.iterdir())
 
 
