@@ -64,6 +64,10 @@ SURFACE = {
         ),
         *("--severities", "--split", "model", "photos"),
     ],
+    "distill": [
+        *("--accelerator", "--arch", "--cache", "--help", "--out", "--photos", "--recipe"),
+        *("--resume", "--set", "--share", "--split", "--weights", "--workers", "teachers"),
+    ],
     "explain": [
         *("--check", "--class", "--help", "--json", "--layer", "--method", "--model", "--out"),
         *("--run", "--sample", "photos"),

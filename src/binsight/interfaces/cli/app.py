@@ -15,7 +15,7 @@ import typer
 from binsight import __version__
 from binsight.errors import BinsightError
 
-from . import classify, correct, data, evaluate, explain, export, info, teach, train
+from . import classify, correct, data, distill, evaluate, explain, export, info, teach, train
 from .terminal import printable
 
 __all__ = ["app", "main"]
@@ -54,6 +54,7 @@ app.command("teach")(teach.teach)
 app.command("info")(info.info)
 app.add_typer(data.app, name="data")
 app.command("train")(train.train)
+app.command("distill")(distill.distill)
 app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
 
