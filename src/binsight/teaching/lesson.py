@@ -179,9 +179,7 @@ def learn(
 
     def fitted(chosen_n: NDArray[np.bool_]) -> Head:
         known_nd, known_n = old.memory.part(held_out=False)
-        weights_n = np.append(
-            np.ones(len(known_n)), _weights(labels_n[chosen_n], len(old.classes))
-        )
+        weights_n = np.append(np.ones(len(known_n)), _weights(labels_n[chosen_n], len(old.classes)))
         return fit_head(
             prior,
             np.concatenate([known_nd, x_nd[chosen_n]]),
