@@ -15,7 +15,20 @@ import typer
 from binsight import __version__
 from binsight.errors import BinsightError
 
-from . import classify, correct, data, distill, evaluate, explain, export, info, teach, train
+from . import (
+    bench,
+    classify,
+    correct,
+    data,
+    distill,
+    evaluate,
+    explain,
+    export,
+    info,
+    teach,
+    train,
+    verify,
+)
 from .terminal import printable
 
 __all__ = ["app", "main"]
@@ -57,6 +70,8 @@ app.command("train")(train.train)
 app.command("distill")(distill.distill)
 app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
+app.command("verify")(verify.verify)
+app.command("bench")(bench.bench)
 
 
 def main() -> None:
