@@ -43,6 +43,11 @@ __all__ = [
     "Metadata",
     "Novelty",
     "Parity",
+    "Precision",
+    "Reduced",
+    "Sha256",
+    "Share",
+    "Strict",
     "Taught",
     "TrainingData",
     "describe",
@@ -52,8 +57,9 @@ __all__ = [
     "write_bundle",
 ]
 
-# 2 added the lineage and what a bundle remembers; 3 the novelty, and what was chosen on what.
-FORMAT_VERSION = 3
+# 2 added the lineage and what a bundle remembers; 3 the novelty, and what was chosen on what; 4 the
+# bundle that one of fewer bits was made of.
+FORMAT_VERSION = 4
 METADATA_KEY = "binsight"
 DIGEST_KEY = b"binsight.digest"
 INPUT = "images"
@@ -63,6 +69,7 @@ NOVELTY = "novelty"
 Strict = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
+Precision = Literal["fp32", "fp16", "int8"]
 
 
 class TrainingData(BaseModel):
@@ -84,7 +91,7 @@ class TrainingData(BaseModel):
 
 
 class Parity(BaseModel):
-    """How the bundle compared with its checkpoint.
+    """How the bundle compared with its checkpoint, or with the bundle that it was reduced from.
 
     Args:
         photos: real photos that both were shown.
@@ -159,6 +166,25 @@ class Taught(BaseModel):
     created: str
 
 
+class Reduced(BaseModel):
+    """A bundle whose numbers have fewer bits than those of the one that it was made of.
+
+    Threshold and limit of the novelty were chosen anew on its own answers where ``int8`` changed
+    them; the temperature is its parent's.
+
+    Args:
+        parent: digest of the other bundle.
+        precision: ``fp16`` of weights alone, ``int8`` of weights and activations.
+        calibrated_on: photos that the ranges of activations were measured on.
+    """
+
+    model_config = Strict
+
+    parent: Sha256
+    precision: Literal["fp16", "int8"]
+    calibrated_on: Annotated[int, Field(ge=1)] | None = None
+
+
 class Metadata(BaseModel):
     """What a bundle says about itself.
 
@@ -179,11 +205,12 @@ class Metadata(BaseModel):
         licence: SPDX identifier of the weights' licence.
         created: ISO 8601, UTC.
         lineage: lessons since training, the latest last.
+        reduced: from which bundle, if its numbers have fewer bits than that one's.
     """
 
     model_config = Strict
 
-    format_version: Literal[1, 2, 3] = 3
+    format_version: Literal[1, 2, 3, 4] = 4
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
     preprocess: PreprocessSpec
     architecture: str
@@ -199,6 +226,7 @@ class Metadata(BaseModel):
     licence: str
     created: str
     lineage: tuple[Taught, ...] = ()
+    reduced: Reduced | None = None
 
     @field_validator("classes")
     @classmethod

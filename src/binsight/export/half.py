@@ -10,24 +10,20 @@ arithmetic, on every machine alike. What rounding does to the answers is measure
 from __future__ import annotations
 
 import copy
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from binsight.errors import ParityError
 from binsight.model.network import Network
 
-__all__ = ["Rounding", "check_rounding", "rounded", "store_half"]
+__all__ = ["Rounding", "check_rounding", "rounded"]
 
 LARGEST_FALL = 0.005  # of accuracy on validation photos
-LEAST = 1024  # numbers in a tensor; biases and the like are not worth a Cast
-HALF = ".half"
 Floats = NDArray[np.float32]
 
 
@@ -96,32 +92,6 @@ def check_rounding(before_nc: Floats, after_nc: Floats, labels_n: NDArray[np.int
     return Rounding(changed, right / photos, still_right / photos)
 
 
-def store_half(model: Any) -> None:
-    """Keep the large weights of an exported `rounded` network as float16, exactly.
-
-    Args:
-        model: ONNX ModelProto; changed in place.
-
-    Raises:
-        ParityError: the exporter changed a weight, so that float16 does not hold it any more.
-    """
-    graph = model.graph
-    stored, casts = [], []
-    for constant in graph.initializer:
-        if _is_large(constant) and not _is_of_head(constant.name, graph):
-            cast = helper.make_node(
-                "Cast", [constant.name + HALF], [constant.name], to=onnx.TensorProto.FLOAT
-            )
-            casts.append(cast)
-            stored.append(_in_half(constant))
-        else:
-            stored.append(constant)
-    nodes = [*casts, *graph.node]
-    for field, kept in ((graph.initializer, stored), (graph.node, nodes)):
-        del field[:]
-        field.extend(kept)
-
-
 def _folded(network: Network) -> Network:
     """A copy whose BatchNorms are part of the convolutions before them."""
     folded = copy.deepcopy(network).eval()
@@ -157,24 +127,3 @@ def _followed_by_norm(network: Network) -> list[tuple[str, str]]:
     for hook in watched:
         hook.remove()
     return pairs
-
-
-def _is_large(constant: Any) -> bool:
-    is_float = constant.data_type == onnx.TensorProto.FLOAT
-    return is_float and len(constant.dims) >= 2 and np.prod(constant.dims) >= LEAST
-
-
-def _is_of_head(name: str, graph: Any) -> bool:
-    """Whether a constant meets the embedding: the head is small, and teaching reads it."""
-    return any({name, "embedding"} <= set(node.input) for node in graph.node)
-
-
-def _in_half(constant: Any) -> Any:
-    values = numpy_helper.to_array(constant)
-    half = values.astype(np.float16)
-    if not np.array_equal(half.astype(np.float32), values):
-        raise ParityError(
-            f"{constant.name}: changed by the export, so that float16 does not hold it; no bundle "
-            "was written; export with --store fp32"
-        )
-    return numpy_helper.from_array(half, constant.name + HALF)

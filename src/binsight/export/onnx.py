@@ -43,7 +43,8 @@ from binsight.teaching.memory import Memory, spread
 from binsight.training.checkpoints import best_network
 from binsight.training.run import Run
 
-from .half import Rounding, check_rounding, rounded, store_half
+from .half import Rounding, check_rounding, rounded
+from .network_part import store_half
 
 __all__ = ["Store", "export_bundle"]
 

@@ -17,7 +17,8 @@ from safetensors.torch import load_file  # noqa: E402
 from tiny_training import CLASSES, write_weights  # noqa: E402
 
 from binsight.errors import ParityError  # noqa: E402
-from binsight.export.half import check_rounding, rounded, store_half  # noqa: E402
+from binsight.export.half import check_rounding, rounded  # noqa: E402
+from binsight.export.network_part import store_half  # noqa: E402
 from binsight.model.network import build  # noqa: E402
 
 FAMILIES = ["efficientnet_b0", "mobilenet_v2", "mobilenet_v3_small", "regnet_x_400mf", "resnet18"]
@@ -91,12 +92,14 @@ def test_half_a_point_is_the_most_that_rounding_may_cost() -> None:
 
 
 def tiny_graph(weight: np.ndarray) -> onnx.ModelProto:
-    """images -> Conv -> mean -> embedding -> Gemm -> probs, the head as large as the weight."""
+    """images -> Conv -> feature_map -> mean -> embedding -> Gemm -> probs, with a large head."""
     width = len(weight)
     head = np.full((width, 1024), 0.1, np.float32)
     nodes = [
-        helper.make_node("Conv", ["images", "weight", "bias"], ["map"], kernel_shape=[1, 1]),
-        helper.make_node("GlobalAveragePool", ["map"], ["pooled"]),
+        helper.make_node(
+            "Conv", ["images", "weight", "bias"], ["feature_map"], kernel_shape=[1, 1]
+        ),
+        helper.make_node("GlobalAveragePool", ["feature_map"], ["pooled"]),
         helper.make_node("Flatten", ["pooled"], ["embedding"]),
         helper.make_node("Gemm", ["embedding", "head"], ["probs"]),
     ]

@@ -15,7 +15,19 @@ import typer
 from binsight import __version__
 from binsight.errors import BinsightError
 
-from . import classify, correct, data, evaluate, explain, export, info, teach, train
+from . import (
+    bench,
+    classify,
+    correct,
+    data,
+    evaluate,
+    explain,
+    export,
+    info,
+    teach,
+    train,
+    verify,
+)
 from .terminal import printable
 
 __all__ = ["app", "main"]
@@ -56,6 +68,8 @@ app.add_typer(data.app, name="data")
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
+app.command("verify")(verify.verify)
+app.command("bench")(bench.bench)
 
 
 def main() -> None:

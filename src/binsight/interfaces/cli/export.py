@@ -1,4 +1,4 @@
-"""``binsight export``: a run in, a bundle out."""
+"""``binsight export``: a run or a bundle in; a bundle, or a file of another format out."""
 
 from __future__ import annotations
 
@@ -7,16 +7,34 @@ from typing import Annotated, Literal
 
 import typer
 
-from .extras import needs_extra
-from .progress import reporting
+from binsight.bundle import Precision
+from binsight.errors import UsageError
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
-    out: Annotated[Path, typer.Option(help="The bundle, such as mine.onnx.")],
+    source: Annotated[
+        str, typer.Argument(metavar="RUN|BUNDLE|NAME", help="A run folder, or a bundle.")
+    ],
+    out: Annotated[Path, typer.Option(help="The file, such as mine.onnx or mine.tflite.")],
+    to: Annotated[
+        str, typer.Option(metavar="FORMAT", help="onnx, litert, tensorrt, coreml or executorch.")
+    ] = "onnx",
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Compute in 8 bits, if that keeps the accuracy.")
+    ] = False,
+    fp16: Annotated[
+        bool, typer.Option("--fp16", help="Weights in float16, if that keeps the accuracy.")
+    ] = False,
     photos: Annotated[
-        list[Path] | None, typer.Option(help="Where the photos are now, if they moved.")
+        list[Path] | None,
+        typer.Option(help="Photos to compare on; of a run, where its photos are now."),
     ] = None,
+    split: Annotated[
+        Path | None, typer.Option(help="Of these photos; val is compared, --part calibrates.")
+    ] = None,
+    part: Annotated[
+        str, typer.Option(help="Part of the split that int8 is calibrated on.")
+    ] = "train",
     risk: Annotated[
         float,
         typer.Option(help="Largest share of wrong answers among the sure ones.", min=0, max=1),
@@ -28,42 +46,27 @@ def export(
     licence: Annotated[str, typer.Option(help="SPDX identifier for the weights.")] = "Apache-2.0",
     store: Annotated[
         Literal["fp32", "fp16"],
-        typer.Option(help="Weights as trained, or rounded to float16: half the file."),
+        typer.Option(help="Of a run's bundle: weights as trained, or --fp16."),
     ] = "fp32",
 ) -> None:
-    """Write the bundle of a run's best epoch, calibrated and checked against the checkpoint."""
-    with needs_extra("train"):
-        from binsight.export.onnx import export_bundle
-        from binsight.training.run import open_run
+    """Write a bundle, or another format, and check that it answers like what it was made of."""
+    from .exported import Asked, Fitting, export_any
 
-        with reporting("calibrating") as report:
-            described = export_bundle(
-                open_run(run),
-                out,
-                sources=tuple(photos or ()),
-                risk=risk,
-                accepted=accepted,
-                licence=licence,
-                store=store,
-                progress=report,
-            )
-    parity = described.parity
-    typer.echo(
-        f"parity on {parity.photos} photos: same label on {parity.same_label:.0%}, probabilities "
-        f"within {parity.max_difference:.1g}"
+    asked = Asked(
+        to=to,
+        out=out,
+        precision=_precision(int8=int8, fp16=fp16 or store == "fp16"),
+        photos=tuple(photos or ()),
+        split=split,
+        part=part,
+        fitting=Fitting(risk=risk, accepted=accepted, licence=licence),
     )
-    if store == "fp16":
-        changed = described.metrics["val_labels_changed_by_fp16"]
-        typer.echo(
-            f"weights in float16: {changed:.0f} of {described.metrics['val_photos']:.0f} labels "
-            f"changed on validation photos, {described.metrics['val_accuracy_before_fp16']:.1%} "
-            f"right before and {described.metrics['val_accuracy']:.1%} now"
-        )
-    assert described.novelty
-    typer.echo(
-        f"temperature {described.temperature:.3f}; sure from {described.threshold:.3f} and up to a "
-        f"novelty of {described.novelty.limit:.2f} "
-        f"({described.metrics['val_coverage']:.0%} of validation photos)"
-    )
-    size_mb = out.stat().st_size / 1e6
-    typer.echo(f"wrote {out} ({size_mb:.1f} MB); next: binsight classify PHOTO --model {out}")
+    export_any(source, asked)
+
+
+def _precision(*, int8: bool, fp16: bool) -> Precision:
+    if int8 and fp16:
+        raise UsageError("--int8 and fp16 exclude each other; give one")
+    if int8:
+        return "int8"
+    return "fp16" if fp16 else "fp32"

@@ -1,0 +1,171 @@
+"""Does an exported file answer like its parent on real photos, and does that cost accuracy?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from binsight.bundle import Parity, Precision
+from binsight.errors import ParityError
+from binsight.preprocess import PreprocessSpec, load
+
+__all__ = [
+    "LARGEST_FALL",
+    "TOLERANCES",
+    "Answers",
+    "Floats",
+    "Progress",
+    "Runner",
+    "Tolerance",
+    "answers_of",
+    "check",
+    "compare",
+    "fall_of",
+    "times_as_fast",
+]
+
+Floats = NDArray[np.float32]
+Progress = Callable[[int, int], None]
+LARGEST_FALL = {"fp16": 0.005, "int8": 0.01}  # of accuracy on validation photos
+TURNS = 15
+
+
+class Answers(NamedTuple):
+    """What a file says of N images; ``None`` for what it does not say.
+
+    Args:
+        probs_nc: (N, C) calibrated probabilities.
+        embedding_nd: (N, D).
+        novelty_n: (N,).
+    """
+
+    probs_nc: Floats
+    embedding_nd: Floats | None = None
+    novelty_n: Floats | None = None
+
+
+class Runner(Protocol):
+    """An exported file, opened and ready to answer."""
+
+    def run(self, images_nchw: Floats) -> Answers:
+        """Answer preprocessed images (N, 3, size, size) float32, of any N of at least 1."""
+
+
+class Tolerance(NamedTuple):
+    """How far a file may be from its parent: least share of same labels, largest difference."""
+
+    same_label: float
+    max_difference: float
+
+
+TOLERANCES: dict[Precision, Tolerance] = {
+    "fp32": Tolerance(0.995, 1e-3),
+    "fp16": Tolerance(0.995, 0.1),
+    "int8": Tolerance(0.98, 1.0),
+}
+
+
+def answers_of(
+    runner: Runner,
+    files: Sequence[Path],
+    spec: PreprocessSpec,
+    *,
+    progress: Progress | None = None,
+) -> Answers:
+    """What a runner says of photos, shown one by one.
+
+    Raises:
+        ImageError: a photo cannot be used.
+    """
+    rows = [runner.run(image[np.newaxis]) for image in _loaded(files, spec, progress)]
+    embeddings = [row.embedding_nd for row in rows if row.embedding_nd is not None]
+    novelties = [row.novelty_n for row in rows if row.novelty_n is not None]
+    return Answers(
+        np.concatenate([row.probs_nc for row in rows]),
+        np.concatenate(embeddings) if embeddings else None,
+        np.concatenate(novelties) if novelties else None,
+    )
+
+
+def _loaded(
+    files: Sequence[Path], spec: PreprocessSpec, progress: Progress | None
+) -> Iterator[Floats]:
+    for done, file in enumerate(files, start=1):
+        yield load(file, spec)
+        if progress:
+            progress(done, len(files))
+
+
+def compare(parent: Answers, found: Answers) -> Parity:
+    """How alike two models' answers to the same photos are."""
+    same_n = parent.probs_nc.argmax(axis=1) == found.probs_nc.argmax(axis=1)
+    novelty = None
+    if parent.novelty_n is not None and found.novelty_n is not None:
+        off_n = np.abs(parent.novelty_n - found.novelty_n)
+        novelty = float((off_n / np.maximum(1, np.abs(parent.novelty_n))).max())
+    return Parity(
+        photos=len(same_n),
+        same_label=float(same_n.mean()),
+        max_difference=float(np.abs(parent.probs_nc - found.probs_nc).max()),
+        max_novelty_difference=novelty,
+    )
+
+
+def check(parity: Parity, tolerance: Tolerance) -> str | None:
+    """What is wrong with a parity; ``None`` if nothing is."""
+    wrong = round((1 - parity.same_label) * parity.photos)
+    if parity.same_label < tolerance.same_label:
+        return (
+            f"{wrong} of {parity.photos} labels differ from its parent's (at most "
+            f"{1 - tolerance.same_label:.1%} may)"
+        )
+    if parity.max_difference > tolerance.max_difference:
+        return (
+            f"probabilities differ by up to {parity.max_difference:.2g} from its parent's (at "
+            f"most {tolerance.max_difference:g} may)"
+        )
+    return None
+
+
+def fall_of(
+    parent: Answers,
+    found: Answers,
+    labels_n: NDArray[np.int64],
+    precision: Literal["fp16", "int8"],
+) -> dict[str, float]:
+    """Accuracy before and after, for the description.
+
+    Raises:
+        ParityError: it falls by more than `LARGEST_FALL`.
+    """
+    photos = len(labels_n)
+    right, still = (int((one.probs_nc.argmax(axis=1) == labels_n).sum()) for one in (parent, found))
+    most = LARGEST_FALL[precision]
+    if right - still > most * photos:
+        raise ParityError(
+            f"{precision} costs too much: of {photos} validation photos {right} were right "
+            f"({right / photos:.1%}), {still} would be ({still / photos:.1%}), and at most "
+            f"{most:.1%} may be lost; nothing was written"
+        )
+    return {
+        "val_photos": float(photos),
+        "val_accuracy": still / photos,
+        f"val_accuracy_before_{precision}": right / photos,
+    }
+
+
+def times_as_fast(parent: Runner, found: Runner, image_chw: Floats) -> float:
+    """How many times as fast as its parent a file answers one photo: of medians, taking turns."""
+    took: tuple[list[float], list[float]] = ([], [])
+    for _ in range(TURNS):
+        for runner, seconds in zip((parent, found), took, strict=True):
+            start = time.perf_counter()
+            runner.run(image_chw[np.newaxis])
+            seconds.append(time.perf_counter() - start)
+    return median(took[0]) / median(took[1])

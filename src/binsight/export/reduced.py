@@ -1,0 +1,224 @@
+"""A bundle of fewer bits: weights in float16, or weights and activations in int8.
+
+``int8`` is static quantisation by ONNX Runtime: QuantizeLinear and DequantizeLinear around the
+operators of the network part (Jacob et al. 2018, "Quantization and Training of Neural Networks for
+Efficient Integer-Arithmetic-Only Inference"), weights in int8 with a scale for each output channel,
+activations in uint8 with ranges measured on real photos. Head, softmax and novelty stay in float32.
+
+Answers are compared with the parent's on validation photos, and what costs accuracy is refused.
+Threshold and limit of the novelty are chosen anew there. PyTorch is not needed.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from binsight.bundle import (
+    INPUT,
+    ChosenOn,
+    Metadata,
+    Novelty,
+    Parity,
+    Reduced,
+    describe,
+    read_verified,
+    write_bundle,
+)
+from binsight.calibration import choose_threshold
+from binsight.errors import UsageError
+from binsight.novelty import choose_limit
+from binsight.preprocess import PreprocessSpec, load
+from binsight.runtime import Classifier
+
+from .formats import BundleRunner, Request, Source, precision_of
+from .measured import Answers, answers_of, compare, fall_of, times_as_fast
+from .network_part import fold_half, nodes_of_network, round_weights, store_half
+from .shown import Shown
+
+__all__ = ["Written", "reduce_bundle"]
+
+# What is left out computes in float32 between two conversions.
+QUANTISED = ("Conv", "Clip", "Add")
+
+
+class Written(NamedTuple):
+    """A reduced bundle's description, and how many times as fast as its parent it is here."""
+
+    metadata: Metadata
+    times_as_fast: float
+
+
+def reduce_bundle(source: Source, out: Path, request: Request) -> Written:
+    """Write a bundle of fewer bits than its parent.
+
+    Raises:
+        UsageError: the parent has as few bits already, or nothing to reduce was asked for.
+        ParityError: it costs accuracy; nothing was written.
+    """
+    precision = _checked(source, request)
+    model = onnx.load_from_string(read_verified(source.bundle))
+    fold_half(model)
+    if precision == "fp16":
+        round_weights(model.graph)
+        store_half(model)
+    else:
+        assert request.calibration
+        model = _quantised(model, request.calibration, source.metadata.preprocess)
+    before = answers_of(BundleRunner(source.classifier), request.photos.files, _spec(source))
+    describe(model, source.metadata)
+    with _opened(model) as draft:
+        runner = BundleRunner(draft)
+        after = answers_of(runner, request.photos.files, _spec(source), progress=request.progress)
+        image_chw = load(request.photos.files[0], _spec(source))
+        faster = times_as_fast(BundleRunner(source.classifier), runner, image_chw)
+    metrics = fall_of(before, after, request.photos.labels_n, precision)
+    metadata = _described(source, request, precision, after, compare(before, after), metrics)
+    describe(model, metadata)
+    write_bundle(out, model.SerializeToString())
+    return Written(metadata, faster)
+
+
+def _checked(source: Source, request: Request) -> Literal["fp16", "int8"]:
+    has = precision_of(source.bundle)
+    if request.precision == "fp32":
+        raise UsageError(
+            f"{source.bundle} is a bundle already; say what to change (--fp16 or --int8)"
+        )
+    if has in {"int8", request.precision}:
+        raise UsageError(f"{source.bundle} is in {has} already; start from the one it was made of")
+    return request.precision
+
+
+def _spec(source: Source) -> PreprocessSpec:
+    return source.metadata.preprocess
+
+
+@contextmanager
+def _opened(model: Any) -> Iterator[Classifier]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "draft.onnx"
+        write_bundle(path, model.SerializeToString())
+        yield Classifier(path)
+
+
+def _quantised(model: Any, photos: Shown, spec: PreprocessSpec) -> Any:
+    """The model with its network part in int8, and with all constants that no node uses."""
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+    nodes = nodes_of_network(model.graph)
+    for number, node in enumerate(nodes):
+        node.name = node.name or f"network.{number}"
+    unused = _without_unused(model.graph)
+    chosen = [node.name for node in nodes if node.op_type in QUANTISED]
+    if not any(node.op_type == "Conv" for node in nodes):
+        raise UsageError("the bundle has no convolution that int8 would make faster")
+    with tempfile.TemporaryDirectory() as folder, _quietly():
+        path = Path(folder) / "int8.onnx"
+        quantize_static(
+            model,
+            path,
+            _Calibration(photos, spec),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            nodes_to_quantize=chosen,
+            op_types_to_quantize=list(QUANTISED),
+            calibrate_method=CalibrationMethod.MinMax,
+        )
+        made = onnx.load(path)
+    made.graph.initializer.extend(unused)
+    return made
+
+
+class _Calibration:
+    """Photos for ONNX Runtime's calibration, one at a time."""
+
+    def __init__(self, photos: Shown, spec: PreprocessSpec) -> None:
+        self._images = (load(file, spec)[np.newaxis] for file in photos.files)
+
+    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+        """The next photo as the graph's input; ``None`` at the end."""
+        image_nchw = next(self._images, None)
+        return None if image_nchw is None else {INPUT: image_nchw}
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the quantiser's advice on the root logger, which is about other models."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+
+
+def _without_unused(graph: Any) -> list[Any]:
+    """Take away the constants that no node uses, such as the memory, and return them."""
+    used = {name for node in graph.node for name in node.input}
+    taken = [one for one in graph.initializer if one.name not in used]
+    kept = [one for one in graph.initializer if one.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    return taken
+
+
+def _described(
+    source: Source,
+    request: Request,
+    precision: Literal["fp16", "int8"],
+    after: Answers,
+    parity: Parity,
+    metrics: dict[str, float],
+) -> Metadata:
+    from binsight import __version__
+
+    parent, shown = source.metadata, request.photos
+    novelty, threshold, coverage = _chosen(parent, after, shown)
+    changes = {
+        "format_version": Metadata.model_fields["format_version"].default,
+        "threshold": threshold,
+        "novelty": novelty,
+        "chosen_on": ChosenOn(
+            photos=len(shown), part=shown.part, catalog_digest=shown.catalog_digest
+        ),
+        "metrics": metrics | {"val_coverage": coverage},
+        "parity": parity,
+        "binsight_version": __version__,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "reduced": Reduced(
+            parent=source.digest,
+            precision=precision,
+            calibrated_on=len(request.calibration) if request.calibration else None,
+        ),
+    }
+    return Metadata.model_validate(parent.model_dump() | changes)
+
+
+def _chosen(parent: Metadata, after: Answers, shown: Shown) -> tuple[Novelty | None, float, float]:
+    """Limit of the novelty, threshold among what it accepts, and the share that is then sure."""
+    known_n = np.ones(len(shown), np.bool_)
+    novelty = None
+    if parent.novelty and after.novelty_n is not None:
+        limit = choose_limit(after.novelty_n, accepted=parent.novelty.accepted)
+        novelty = parent.novelty.model_copy(update={"limit": limit})
+        known_n = after.novelty_n <= limit
+    confidence_n = after.probs_nc.max(axis=1)
+    correct_n = after.probs_nc.argmax(axis=1) == shown.labels_n
+    threshold = choose_threshold(
+        confidence_n[known_n], correct_n[known_n], risk=parent.threshold_risk
+    )
+    sure_n = known_n & (confidence_n >= threshold)
+    return novelty, threshold, float(sure_n.mean())

@@ -1,0 +1,114 @@
+"""``binsight verify``: an exported file in; what it is, and whether it answers like its parent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from binsight.bundle import Parity
+from binsight.errors import UsageError
+from binsight.export.described import Description, size_of
+from binsight.export.formats import BundleRunner, Exported, open_exported
+from binsight.export.measured import TOLERANCES, answers_of, check, compare
+from binsight.runtime import BUILTIN, Classifier, builtin_model
+
+from .models import FILE_OR_NAME
+from .photo_paths import photo_paths
+from .progress import reporting
+
+
+def verify(
+    file: Annotated[Path, typer.Argument(help="An exported file, or a bundle.")],
+    photos: Annotated[
+        list[Path] | None, typer.Argument(help="Photos, and folders of them, to compare on.")
+    ] = None,
+    parent: Annotated[
+        str | None,
+        typer.Option(metavar=FILE_OR_NAME, help="The bundle that it was made of."),
+    ] = None,
+) -> None:
+    """Say what a file is, and compare its answers with its parent's; exit 1 if they differ."""
+    exported = open_exported(file)
+    _tell(file, exported.description)
+    if not photos:
+        if parent:
+            raise UsageError("name photos to compare both on")
+        return
+    files = _files(photos)
+    parity = _parity(exported, _parent(exported, parent), files)
+    tolerance = TOLERANCES[exported.description.precision]
+    wrong = check(parity, tolerance)
+    typer.echo(
+        f"on {parity.photos} photos   same label {parity.same_label:.1%}, probabilities within "
+        f"{parity.max_difference:.2g}"
+    )
+    typer.secho(f"disagrees: {wrong}" if wrong else "agrees", fg="red" if wrong else "green")
+    if wrong:
+        raise typer.Exit(1)
+
+
+def _tell(file: Path, described: Description) -> None:
+    size = described.preprocess.size
+    lines = {
+        "file": f"{file} ({size_of(file) / 1e6:.1f} MB)",
+        "format": f"{described.format}, {described.precision}",
+        "network": f"{described.architecture}, {size} x {size}",
+        "classes": ", ".join(described.classes),
+        "gives": ", ".join(described.outputs),
+        "digest": f"{described.digest[:16]}, as it was written",
+        "parent": described.parent[:16] if described.parent else "none: made of a run",
+        "parity": _told(described.parity),
+        "written": f"{described.created}, binsight {described.binsight_version}",
+    }
+    for name, value in lines.items():
+        typer.echo(f"{name:<9}{value}")
+
+
+def _told(parity: Parity | None) -> str:
+    if parity is None:
+        return "not measured when it was written: it could not be run there"
+    return (
+        f"same label on {parity.same_label:.1%} of {parity.photos} photos, probabilities within "
+        f"{parity.max_difference:.2g}, when it was written"
+    )
+
+
+def _files(photos: list[Path]) -> list[Path]:
+    def refuse(error: OSError) -> None:
+        raise UsageError(f"{error.filename}: {error.strerror}") from error
+
+    files = list(photo_paths(photos, problem=refuse))
+    if not files:
+        raise UsageError(f"no photos in {', '.join(map(str, photos))}")
+    return files
+
+
+def _parent(exported: Exported, named: str | None) -> Classifier:
+    """The bundle that was named, or a built-in one, if it is the parent."""
+    wanted = exported.description.parent
+    if named:
+        found = Classifier(named)
+        if wanted not in {None, found.digest}:
+            raise UsageError(
+                f"{named} ({found.digest[:16]}) is not what {exported.path} was made of "
+                f"({str(wanted)[:16]})"
+            )
+        if found.classes != exported.description.classes:
+            raise UsageError(f"{named} has other classes than {exported.path}")
+        return found
+    for name in BUILTIN:
+        found = Classifier(builtin_model(name))
+        if found.digest == wanted:
+            return found
+    raise UsageError("give the bundle to compare with: --parent BUNDLE")
+
+
+def _parity(exported: Exported, parent: Classifier, files: list[Path]) -> Parity:
+    spec = exported.description.preprocess
+    runner = exported.open()
+    with reporting("comparing") as report:
+        before = answers_of(BundleRunner(parent), files, parent.metadata.preprocess)
+        after = answers_of(runner, files, spec, progress=report)
+    return compare(before, after)
