@@ -113,7 +113,7 @@ FORMATS: dict[str, Format] = {
             precisions=("fp32", "fp16", "int8"),
             module="binsight.export.tensorrt",
             extra="tensorrt",
-            packages=("tensorrt",),
+            packages=("torch", "tensorrt"),
         ),
         Format(
             name="coreml",

@@ -45,7 +45,7 @@ from .measured import Answers, answers_of, compare, fall_of, times_as_fast
 from .network_part import fold_half, nodes_of_network, round_weights, store_half
 from .shown import Shown
 
-__all__ = ["Written", "reduce_bundle"]
+__all__ = ["Calibration", "Written", "reduce_bundle"]
 
 # What is left out computes in float32 between two conversions.
 QUANTISED = ("Conv", "Clip", "Add")
@@ -127,7 +127,7 @@ def _quantised(model: Any, photos: Shown, spec: PreprocessSpec) -> Any:
         quantize_static(
             model,
             path,
-            _Calibration(photos, spec),
+            Calibration(photos, spec),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             activation_type=QuantType.QUInt8,
@@ -141,7 +141,7 @@ def _quantised(model: Any, photos: Shown, spec: PreprocessSpec) -> Any:
     return made
 
 
-class _Calibration:
+class Calibration:
     """Photos for ONNX Runtime's calibration, one at a time."""
 
     def __init__(self, photos: Shown, spec: PreprocessSpec) -> None:
