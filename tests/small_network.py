@@ -1,4 +1,4 @@
-"""A bundle with convolutions, small enough to convert in seconds: three layers on 32 x 32 pixels."""
+"""A bundle with convolutions, small enough to convert in seconds: three layers on 32 pixels."""
 
 from __future__ import annotations
 

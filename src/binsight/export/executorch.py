@@ -71,7 +71,9 @@ class ExecuTorchRunner:
     def run(self, images_nchw: Floats) -> Answers:
         """Answer image by image, since the file takes one at a time."""
         rows = [self._row(image) for image in images_nchw]
-        made = {name: np.concatenate(part) for name, *part in zip(self._outputs, *rows, strict=True)}
+        made = {
+            name: np.concatenate(part) for name, *part in zip(self._outputs, *rows, strict=True)
+        }
         return Answers(made["probs"], made.get("embedding"), made.get("novelty"))
 
     def _row(self, image_chw: Floats) -> list[Floats]:

@@ -28,10 +28,43 @@ __all__ = ["OPERATORS", "typed_model"]
 
 # Those that TensorRT's ONNX parser lists as supported, as far as bundles have them.
 OPERATORS = frozenset(
-    """Add BatchNormalization Cast Clip Conv DequantizeLinear Div Erf Flatten Gemm GlobalAveragePool
-    HardSigmoid HardSwish Identity LayerNormalization MatMul Max MaxPool Mul Pow QuantizeLinear
-    ReduceL2 ReduceMean ReduceMin ReduceSum Relu Reshape Sigmoid Softmax Sqrt Squeeze Sub Tanh
-    Transpose Unsqueeze""".split()
+    [
+        "Add",
+        "BatchNormalization",
+        "Cast",
+        "Clip",
+        "Conv",
+        "DequantizeLinear",
+        "Div",
+        "Erf",
+        "Flatten",
+        "Gemm",
+        "GlobalAveragePool",
+        "HardSigmoid",
+        "HardSwish",
+        "Identity",
+        "LayerNormalization",
+        "MatMul",
+        "Max",
+        "MaxPool",
+        "Mul",
+        "Pow",
+        "QuantizeLinear",
+        "ReduceL2",
+        "ReduceMean",
+        "ReduceMin",
+        "ReduceSum",
+        "Relu",
+        "Reshape",
+        "Sigmoid",
+        "Softmax",
+        "Sqrt",
+        "Squeeze",
+        "Sub",
+        "Tanh",
+        "Transpose",
+        "Unsqueeze",
+    ]
 )
 
 

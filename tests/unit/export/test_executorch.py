@@ -11,11 +11,11 @@ from small_network import write_convolving_bundle
 
 pytest.importorskip("executorch")
 
-from binsight import Classifier  # noqa: E402
-from binsight.export.formats import FORMATS, Request, Source, open_exported  # noqa: E402
-from binsight.export.formats import write_exported as write  # noqa: E402
-from binsight.export.shown import Shown  # noqa: E402
-from binsight.preprocess import load  # noqa: E402
+from binsight import Classifier
+from binsight.export.formats import FORMATS, Request, Source, open_exported
+from binsight.export.formats import write_exported as write
+from binsight.export.shown import Shown
+from binsight.preprocess import load
 
 
 @pytest.mark.slow
