@@ -68,14 +68,17 @@ SURFACE = {
         *("--check", "--class", "--help", "--json", "--layer", "--method", "--model", "--out"),
         *("--run", "--sample", "photos"),
     ],
+    "bench": ["--batch", "--help", "--json", "--runs", "--starts", "--threads", "files"],
     "export": [
-        *("--accepted", "--help", "--licence", "--out", "--photos", "--risk", "--store", "run"),
+        *("--accepted", "--fp16", "--help", "--int8", "--licence", "--out", "--part", "--photos"),
+        *("--risk", "--split", "--store", "--to", "source"),
     ],
     "info": ["--help", "model"],
     "teach": [
         *("--anyway", "--cache", "--help", "--json", "--model", "--no-cache", "--out", "--rename"),
         "photos",
     ],
+    "verify": ["--help", "--parent", "file", "photos"],
     "train": [
         *("--accelerator", "--also-ungrouped", "--arch", "--cache", "--corrections", "--fold"),
         *("--folds", "--help", "--no-tensorboard", "--out", "--recipe", "--resume", "--set"),

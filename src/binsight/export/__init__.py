@@ -1,1 +1,1 @@
-"""From a run to something that answers: the bundle, with parity on real images."""
+"""From a run to something that answers: bundles and other formats, with parity on real images."""

@@ -27,6 +27,7 @@ from binsight.preprocess import load
 from .builtin import bundle_path
 from .cpus import available_cpus
 from .prediction import Prediction
+from .providers import available_providers, check_started
 
 if TYPE_CHECKING:
     from binsight.teaching import Lesson
@@ -57,10 +58,13 @@ class Classifier:
             ``None`` takes the first built-in one.
         threads: of ONNX Runtime; ``None`` uses the CPUs that this process may use.
         limits: what a single photo may cost.
+        providers: of ONNX Runtime, by name (`providers.PROVIDERS`), the preferred one first; what
+            it cannot compute goes to the next one, and at last to the CPU. ``None`` is the CPU
+            alone.
 
     Raises:
         BundleError: no such bundle, or the file is no bundle, too new, or altered.
-        UsageError: fewer than one thread.
+        UsageError: fewer than one thread, or a provider that this ONNX Runtime does not have.
     """
 
     def __init__(
@@ -69,13 +73,15 @@ class Classifier:
         *,
         threads: int | None = None,
         limits: ImageLimits = DEFAULT_LIMITS,
+        providers: Sequence[str] | None = None,
     ) -> None:
         if threads is not None and threads < 1:
             raise UsageError(f"{threads} threads; give 1 or more")
         self.path = bundle_path(model)
         data = read_verified(self.path)
         self.digest = digest_of(data)
-        self._session = _session(self.path, data, threads or available_cpus())
+        named = available_providers(providers)
+        self._session = _session(self.path, data, threads or available_cpus(), named)
         custom = self._session.get_modelmeta().custom_metadata_map
         self.metadata: Metadata = parse_metadata(self.path, custom)
         self._limits = limits
@@ -221,7 +227,9 @@ class Classifier:
         )
 
 
-def _session(path: Path, data: bytes, threads: int) -> ort.InferenceSession:
+def _session(
+    path: Path, data: bytes, threads: int, providers: Sequence[str]
+) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -229,11 +237,13 @@ def _session(path: Path, data: bytes, threads: int) -> ort.InferenceSession:
     # Spinning threads would fight over a small machine with whatever decodes the next photos.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(data, options, providers=list(providers))
     # ONNX Runtime's exceptions share no public base class.
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise NotABundleError(f"{path}: ONNX Runtime cannot load it ({reason})") from error
+    check_started(providers, session.get_providers())
+    return session
 
 
 def _outputs(metadata: Metadata) -> list[str]:

@@ -9,7 +9,7 @@ import typer
 
 from binsight.bundle import Parity
 from binsight.errors import UsageError
-from binsight.export.described import Description, size_of
+from binsight.export.described import size_of
 from binsight.export.formats import BundleRunner, Exported, open_exported
 from binsight.export.measured import TOLERANCES, answers_of, check, compare
 from binsight.runtime import BUILTIN, Classifier, builtin_model
@@ -17,10 +17,13 @@ from binsight.runtime import BUILTIN, Classifier, builtin_model
 from .models import FILE_OR_NAME
 from .photo_paths import photo_paths
 from .progress import reporting
+from .terminal import printable
 
 
 def verify(
-    file: Annotated[Path, typer.Argument(help="An exported file, or a bundle.")],
+    file: Annotated[
+        str, typer.Argument(metavar=FILE_OR_NAME, help="An exported file, or a bundle.")
+    ],
     photos: Annotated[
         list[Path] | None, typer.Argument(help="Photos, and folders of them, to compare on.")
     ] = None,
@@ -30,8 +33,8 @@ def verify(
     ] = None,
 ) -> None:
     """Say what a file is, and compare its answers with its parent's; exit 1 if they differ."""
-    exported = open_exported(file)
-    _tell(file, exported.description)
+    exported = open_exported(builtin_model(file) if file in BUILTIN else Path(file))
+    _tell(exported)
     if not photos:
         if parent:
             raise UsageError("name photos to compare both on")
@@ -49,13 +52,14 @@ def verify(
         raise typer.Exit(1)
 
 
-def _tell(file: Path, described: Description) -> None:
+def _tell(exported: Exported) -> None:
+    described = exported.description
     size = described.preprocess.size
     lines = {
-        "file": f"{file} ({size_of(file) / 1e6:.1f} MB)",
+        "file": f"{printable(exported.path)} ({size_of(exported.path) / 1e6:.1f} MB)",
         "format": f"{described.format}, {described.precision}",
         "network": f"{described.architecture}, {size} x {size}",
-        "classes": ", ".join(described.classes),
+        "classes": printable(", ".join(described.classes)),
         "gives": ", ".join(described.outputs),
         "digest": f"{described.digest[:16]}, as it was written",
         "parent": described.parent[:16] if described.parent else "none: made of a run",
