@@ -86,12 +86,12 @@ def _converted(network: Any, outputs: Sequence[str], size: int, *, is_half: bool
 
     shape = (1, 3, size, size)
     traced = torch.export.export(network, (torch.zeros(shape),)).run_decompositions({})
-    precision = coremltools.precision
+    precision, kind = coremltools.precision, np.float32  # float16 computes; who asks gets float32
     return coremltools.convert(
         traced,
         convert_to="mlprogram",
-        inputs=[coremltools.TensorType(name=INPUT, shape=shape)],
-        outputs=[coremltools.TensorType(name=name) for name in outputs],
+        inputs=[coremltools.TensorType(name=INPUT, shape=shape, dtype=kind)],
+        outputs=[coremltools.TensorType(name=name, dtype=kind) for name in outputs],
         compute_precision=precision.FLOAT16 if is_half else precision.FLOAT32,
         minimum_deployment_target=coremltools.target.iOS16,
         skip_model_load=True,

@@ -141,12 +141,15 @@ def _images(files: Sequence[Path], metadata: Metadata) -> Iterator[dict[str, Flo
 
 def _quantised(content: bytes, images: Iterator[dict[str, Floats]]) -> bytes:
     """Integers for activations and, with a scale for each channel, for weights."""
-    from ai_edge_quantizer import quantizer
+    from ai_edge_quantizer import qtyping, quantizer
 
     maker = quantizer.Quantizer(content)
     for operation in INTEGER:
         maker.add_static_config(
-            regex=".*", operation_name=operation, activation_num_bits=8, weight_num_bits=8
+            regex=".*",
+            operation_name=qtyping.TFLOperationName(operation),
+            activation_num_bits=8,
+            weight_num_bits=8,
         )
     ranges = maker.calibrate({SIGNATURE: images}, num_threads=available_cpus())
     result = maker.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
