@@ -24,7 +24,8 @@
         ├── RecipeError              unknown keys or values out of range
         ├── WeightsError             pretrained weights missing or of another network
         ├── RunError                 a run folder that is incomplete or of another kind
-        └── ParityError              an export that does not answer like its checkpoint
+        ├── ParityError              an export that does not answer like its checkpoint
+        └── ConversionError          another project's converter failed, or lacks what it needs
 
 The message of each says what to do next; the command line prints it as one line.
 """
@@ -38,6 +39,7 @@ __all__ = [
     "BundleError",
     "BundleTooNewError",
     "CatalogError",
+    "ConversionError",
     "CorrectionError",
     "DataError",
     "DownloadError",
@@ -177,3 +179,7 @@ class RunError(TrainingError):
 
 class ParityError(TrainingError):
     """An exported model that does not answer like its checkpoint."""
+
+
+class ConversionError(TrainingError):
+    """Another project's converter failed, or lacks what it needs, such as a GPU."""
