@@ -15,7 +15,7 @@ import typer
 from binsight import __version__
 from binsight.errors import BinsightError
 
-from . import classify, correct, data, evaluate, explain, export, info, teach, train
+from . import classify, correct, data, evaluate, explain, export, info, serve, teach, train
 from .terminal import printable
 
 __all__ = ["app", "main"]
@@ -52,6 +52,7 @@ app.command("explain")(explain.explain)
 app.command("correct")(correct.correct)
 app.command("teach")(teach.teach)
 app.command("info")(info.info)
+app.command("serve", context_settings=serve.ENVIRONMENT)(serve.serve)
 app.add_typer(data.app, name="data")
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
