@@ -10,6 +10,7 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 from PIL import Image
+from structlog.testing import capture_logs
 
 from binsight.interfaces.service.application import create_app
 from binsight.interfaces.service.settings import Settings
@@ -22,7 +23,7 @@ def service(bundle: Path, **settings: Any) -> Iterator[TestClient]:
     """Ask the application in this process; an error in it becomes its 500, as on the network."""
     chosen = {"workers": 2, "watch_seconds": 0.0} | settings
     app = create_app(Settings(model=str(bundle), **chosen))
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with capture_logs(), TestClient(app, raise_server_exceptions=False) as client:
         yield client
 
 

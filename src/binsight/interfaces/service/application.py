@@ -252,8 +252,12 @@ def _describe(app: FastAPI) -> None:
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            routes = {"routes": app.routes, "description": app.description}
-            document = get_openapi(title=app.title, version=app.version, **routes)
+            document = get_openapi(
+                title=app.title,
+                version=app.version,
+                description=app.description,
+                routes=app.routes,
+            )
             for path in document["paths"].values():
                 for operation in path.values():
                     _retype(operation["responses"])

@@ -15,10 +15,17 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 from serving import JPEG, encoded, form, service
-from small_bundle import CLASSES, SmallBundle, expected_probs, small_model, squares, write_small_bundle
+from small_bundle import (
+    CLASSES,
+    SmallBundle,
+    expected_probs,
+    small_model,
+    squares,
+    write_small_bundle,
+)
 from typer.testing import CliRunner
 
-from binsight import Classifier
+from binsight import Classifier, load_bins
 from binsight.corrections import read_corrections
 from binsight.images import ImageLimits
 from binsight.interfaces.cli import app as command_line
@@ -176,7 +183,9 @@ def test_a_broken_form_is_refused(client: TestClient, kind: str, body: bytes) ->
 def test_a_form_without_photos_or_with_other_fields_is_refused(narrow: TestClient) -> None:
     good = encoded(squares(1)[0])
     empty = {"Content-Type": "multipart/form-data; boundary=a"}
-    assert "no photo" in refused(narrow.post("/v1/classify", content=b"--a--\r\n", headers=empty), 422)
+    assert "no photo" in refused(
+        narrow.post("/v1/classify", content=b"--a--\r\n", headers=empty), 422
+    )
     wrong = narrow.post("/v1/classify", files={"picture": ("a.png", good)})
     assert "unknown field 'picture'" in refused(wrong, 422)
     many = narrow.post("/v1/classify", files=form(*[("a", good)] * 4))
@@ -223,19 +232,13 @@ def test_bins_are_in_the_answers(small_bundle: SmallBundle) -> None:
     with service(small_bundle.path, bins="berlin") as client:
         (answer,) = client.post("/v1/classify", content=photo, headers=JPEG).json()["photos"]
         assert client.get("/v1/model").json()["bins"]
-    arguments = ["classify", "-", "--json"]
-    del arguments
-    from binsight import load_bins
-
     classifier = Classifier(small_bundle.path)
     probs = classifier.classify(photo).probs
     decision = load_bins("berlin").decide(probs, threshold=classifier.metadata.threshold)
     assert answer["bin"] == decision.to_dict()
 
 
-def test_the_model_says_what_the_bundle_says(
-    client: TestClient, small_bundle: SmallBundle
-) -> None:
+def test_the_model_says_what_the_bundle_says(client: TestClient, small_bundle: SmallBundle) -> None:
     told = ModelAnswer.model_validate(client.get("/v1/model").json())
     assert told.digest == small_bundle.digest
     assert told.metadata.classes == CLASSES
