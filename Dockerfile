@@ -12,7 +12,8 @@ RUN pip wheel --no-deps --no-build-isolation --wheel-dir wheels . \
     && /opt/binsight/bin/pip install --no-cache-dir --no-deps --no-index wheels/*.whl
 
 FROM python:3.13-slim
-RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin binsight
+RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin binsight \
+    && install -d -o binsight /corrections
 COPY --from=build /opt/binsight /opt/binsight
 ENV PATH=/opt/binsight/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
