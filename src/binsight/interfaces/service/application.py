@@ -41,7 +41,7 @@ WHAT = {
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Load the model and make the application; its threads end with its lifespan.
+    """Load the model and make the application; its threads live as long as its lifespan.
 
     Raises:
         BinsightError: the model or the bins cannot be used.
@@ -61,6 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
 @asynccontextmanager
 async def _live(app: FastAPI) -> AsyncIterator[None]:
     work: Work = app.state.work
+    work.start()
     follower = asyncio.create_task(work.follow())
     try:
         yield

@@ -70,23 +70,24 @@ class Model:
         Raises:
             UnexplainableError: a heat map of a model that has none.
         """
-        answer = self._answer(sent)
-        if isinstance(answer, ImageError):
-            return Told(_problem_values(sent, answer), answer)
-        values = {"name": sent.name, **answer.to_dict()}
+        try:
+            answer = self._answer(sent)
+            values = {"name": sent.name, **answer.to_dict()}
+            if heatmap:
+                values["heatmap"] = self._heatmap(sent)
+        except ImageError as error:
+            return Told(_problem_values(sent, error), error)
         if self.bins:
             threshold = self.classifier.metadata.threshold
             decision = self.bins.decide(answer.probs, threshold=threshold, strange=answer.strange)
             values["bin"] = decision.to_dict()
-        if heatmap:
-            values["heatmap"] = self._heatmap(sent)
         return Told(values, answer)
 
-    def _answer(self, sent: Sent) -> Prediction | ImageError:
+    def _answer(self, sent: Sent) -> Prediction:
         if sent.too_large:
             most = self.settings.limits.max_bytes
-            return ImageTooLargeError(f"more than {most:,} bytes; shrink the photo")
-        return next(self.classifier.classify_each([sent.data]))
+            raise ImageTooLargeError(f"more than {most:,} bytes; shrink the photo")
+        return self.classifier.classify(sent.data)
 
     def _heatmap(self, sent: Sent) -> dict[str, Any]:
         if isinstance(self.explainer, UnexplainableError):

@@ -32,9 +32,9 @@ def run(settings: Settings, *, host: str, port: int, grace_seconds: int) -> None
     Raises:
         BinsightError: the model or the bins cannot be used, or the port is not free.
     """
-    logs.configure()
     listening = _listen(host, port)
     with listening:
+        logs.configure()
         app = create_app(settings)
         config = uvicorn.Config(
             app,

@@ -42,14 +42,18 @@ class Work:
         self.metrics = Metrics(settings.places, lambda: self.places.taken)
         self.stopping = False
         self._watched = Watched(settings, taken=self._taken, failed=self._failed)
-        self._workers = ThreadPoolExecutor(settings.workers, "binsight-photo")
-        # Files in a thread of its own: a slow disk or a large bundle must not keep photos waiting.
-        self._files = ThreadPoolExecutor(1, "binsight-file")
 
     @property
     def model(self) -> Model:
         """The model that answers now."""
         return self._watched.current
+
+    def start(self) -> None:
+        """Take requests from now on."""
+        self.stopping = False
+        self._workers = ThreadPoolExecutor(self.settings.workers, "binsight-photo")
+        # Files in a thread of its own: a slow disk or a large bundle must not keep photos waiting.
+        self._files = ThreadPoolExecutor(1, "binsight-file")
 
     async def tell(self, model: Model, photos: Sequence[Sent], *, heatmap: bool) -> list[Told]:
         """Answer photos one after the other, so that requests of many do not keep out others."""
@@ -85,7 +89,7 @@ class Work:
                 logger.exception("watching failed")
 
     def close(self) -> None:
-        """Wait for the threads."""
+        """Wait for what was begun; blocks."""
         self._workers.shutdown()
         self._files.shutdown()
 
@@ -114,6 +118,8 @@ def _kept(folder: Path, model: Model, sent: Sent, label: str, answer: Prediction
             prediction=answer,
             model_digest=model.classifier.digest,
         )
+    except ImageError as error:  # decoded whole, it may show more faults than as the model sees it
+        raise RefusedError(status_of(error), str(error)) from error
     except CorrectionError as error:
         if error.__cause__ is None:  # the label
             raise RefusedError(422, str(error)) from error

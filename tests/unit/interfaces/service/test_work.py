@@ -60,6 +60,7 @@ def test_when_full_the_others_are_told_at_once_and_the_rest_is_served(
 ) -> None:
     bundle = write_small_bundle(tmp_path / "a.onnx")
     app = create_app(Settings(model=str(bundle.path), workers=1, waiting=2))
+    app.state.work.start()
     held, photos = Held(monkeypatch), squares(12)
 
     async def ask(client: httpx.AsyncClient, number: int) -> tuple[int, httpx.Response]:
@@ -92,6 +93,7 @@ def test_a_slow_body_gives_its_place_back(tmp_path: Path) -> None:
     bundle = write_small_bundle(tmp_path / "a.onnx")
     settings = Settings(model=str(bundle.path), workers=1, waiting=0, body_seconds=0.05)
     app = create_app(settings)
+    app.state.work.start()
 
     async def never_ending() -> Any:
         yield b"x"
