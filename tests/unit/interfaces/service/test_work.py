@@ -140,7 +140,9 @@ def test_a_broken_replacement_leaves_the_old_bundle_answering(tmp_path: Path) ->
     old = write_small_bundle(path)
     failed = 'binsight_model_reloads_total{result="failed"}'
     with service(path, watch_seconds=0.02) as client:
-        path.write_bytes(path.read_bytes()[:-3])
+        cut_off = tmp_path / "cut-off"
+        cut_off.write_bytes(path.read_bytes()[:-3])
+        cut_off.replace(path)
         wait_until(lambda: figure(client, failed) == 1)
         answer = client.post("/v1/classify", content=photo, headers=JPEG)
         assert (answer.status_code, answer.json()["model"]) == (200, old.digest)
