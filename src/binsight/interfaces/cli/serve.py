@@ -25,7 +25,9 @@ def serve(
         typer.Option(metavar="FILE|NAME", help="Say which bin, by a bins.toml or e.g. berlin."),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is all.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0)] = 8000,
+    port: Annotated[
+        int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)
+    ] = 8000,
     token_file: Annotated[
         Path | None,
         typer.Option(help="Ask for one of its tokens, one a line; also: BINSIGHT_TOKENS."),

@@ -55,8 +55,8 @@ def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "ports end at 65535"
+    except OSError as error:
+        reason = error.strerror or error
         raise UsageError(f"{host}, port {port}: {reason}; give another --host or --port") from error
 
 
