@@ -33,7 +33,7 @@ def test_what_cannot_be_served_is_one_line(small_bundle: SmallBundle, tmp_path: 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert "give another" in refused("--port", port, "--model", small_bundle.path)
-    assert "nowhere.invalid" in refused("--host", "nowhere.invalid")
+    assert "192.0.2.1" in refused("--host", "192.0.2.1")  # nobody has this address
     assert "nowhere" in refused("--token-file", tmp_path / "nowhere")
     assert "BINSIGHT_TOKENS" in refused(BINSIGHT_TOKENS="short")
     assert "bytes of a request" in refused("--max-photo-mib", 20, "--max-request-mib", 10)
