@@ -78,6 +78,11 @@ SURFACE = {
         *("--risk", "--split", "--store", "--to", "source"),
     ],
     "info": ["--help", "model"],
+    "serve": [
+        *("--bins", "--corrections", "--grace", "--help", "--host", "--max-megapixels"),
+        *("--max-photo-mib", "--max-photos", "--max-request-mib", "--model", "--port"),
+        *("--token-file", "--waiting", "--workers"),
+    ],
     "teach": [
         *("--anyway", "--cache", "--help", "--json", "--model", "--no-cache", "--out", "--rename"),
         "photos",
@@ -465,6 +470,7 @@ def test_a_missing_built_in_model_says_what_to_do(tmp_path: Path, command: list[
         (["data", "check", "photos"], "imagehash", "data"),
         (["data", "split", "photos", "--out", "split.csv"], "imagehash", "data"),
         (["train", "photos", "--folds", "5", "--out", "cv"], "torch", "train"),
+        (["serve"], "fastapi", "serve"),
         (["data", "fetch", "https://127.0.0.1/a.zip", "--out", "photos"], "httpx", "data"),
     ],
 )

@@ -29,6 +29,7 @@ from . import (
     train,
     verify,
 )
+from . import classify, correct, data, evaluate, explain, export, info, serve, teach, train
 from .terminal import printable
 
 __all__ = ["app", "main"]
@@ -65,6 +66,7 @@ app.command("explain")(explain.explain)
 app.command("correct")(correct.correct)
 app.command("teach")(teach.teach)
 app.command("info")(info.info)
+app.command("serve", context_settings=serve.ENVIRONMENT)(serve.serve)
 app.add_typer(data.app, name="data")
 app.command("train")(train.train)
 app.command("distill")(distill.distill)
