@@ -23,7 +23,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def show(desk: Desk, seen: Sequence[Seen], bins: Bins | None) -> None:
     """Draw it all."""
     where = [_bin(desk, photo, bins) for photo in seen]
-    left, right = st.columns([3, 2], gap="large")
+    left, right = st.columns([3, 2], gap="medium")
     with left:
         st.subheader(f"{len(seen)} photos")
         _table(seen, where)
@@ -119,7 +119,7 @@ def _closer(desk: Desk, seen: Sequence[Seen], bins: Bins | None) -> None:
     )
     if chosen is None:
         return
-    left, right = st.columns(2, gap="large")
+    left, right = st.columns(2, gap="medium")
     with left:
         one.show_photo(desk, seen[chosen])
     with right:

@@ -20,7 +20,7 @@ def _desk(argument: str) -> Desk:
 
 def main(argument: str) -> None:
     """Draw the page that was asked for."""
-    st.set_page_config(page_title="binsight", page_icon=":material/recycling:")
+    st.set_page_config(page_title="binsight", page_icon=":material/recycling:", layout="wide")
     desk = _desk(argument)
     st.html(style())
     page = st.navigation(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import streamlit as st
 
@@ -11,7 +10,7 @@ from binsight import Bins
 from binsight.errors import BinsError, ImageError
 
 from . import many, one, teach_part
-from .desk import MAX_MEGABYTES, Desk, Photo, Seen
+from .desk import Desk, Photo, Seen
 from .examples import example, example_names
 from .words import trouble
 
@@ -21,13 +20,12 @@ UPLOAD, CAMERA, EXAMPLE = ":material/upload: Upload", ":material/photo_camera: C
 NO_BINS = "No bins, just the material"
 KINDS = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif"]
 MOST_PHOTOS = 200
-GUTTER: Literal["large"] = "large"
 
 
 def show(desk: Desk) -> None:
     """Draw it."""
     st.title("What is it made of?")
-    left, right = st.columns(2, gap=GUTTER)
+    left, right = st.columns(2, gap="medium")
     with left:
         photos = _photos()
     with right:
@@ -56,11 +54,11 @@ def _photos() -> list[Photo]:
         return [Photo("camera.jpg", taken.getvalue())] if taken else []
     if source == EXAMPLE:
         name = st.pills(
-            "Which one?", example_names(), default="glass", required=True, key="example"
+            "Which one?", example_names(), default="glass", required=True, wrap=True, key="example"
         )
         return [example(name)] if name else []
     given = st.file_uploader(
-        f"Photos, each of one thing, up to {MAX_MEGABYTES} MB each",
+        "Photos, each of one thing",
         type=KINDS,
         accept_multiple_files=True,
         key="upload",
