@@ -14,6 +14,7 @@ from .desk import Desk, Seen, shown
 
 __all__ = ["show_answer", "show_photo"]
 
+PHOTO = "The photo that you gave"
 SOMETHING_ELSE = "something else ..."
 
 
@@ -21,17 +22,18 @@ def show_photo(desk: Desk, seen: Seen) -> None:
     """The photo, or the map over it."""
     place = st.empty()
     if not st.toggle("Show where it looked", key="heat"):
-        place.image(shown(seen.photo), caption="Your photo")
+        place.image(shown(seen.photo), caption="Your photo", alt=PHOTO)
         return
     with st.spinner("Looking where it looked ..."):
         explanation = desk.explanation(seen.photo)
     if explanation is None:
-        place.image(shown(seen.photo), caption="Your photo")
+        place.image(shown(seen.photo), caption="Your photo", alt=PHOTO)
         st.info("This model cannot tell where it looked.")
         return
     where = explanation.region.words if explanation.region else "nowhere in particular"
     place.image(
         overlay(shown(seen.photo), explanation),
+        alt=f"{PHOTO}, with a map of where the model looked",
         caption=f"Yellow speaks most for {explanation.explained}. It looked here: {where}. "
         "Dark parts at the edges were not looked at.",
     )

@@ -12,7 +12,7 @@ from .settings import Settings
 
 __all__ = ["options", "serve"]
 
-GREEN, LIGHT_GREEN = "#1b7f5c", "#46c194"
+GREEN, LIGHT_GREEN = "#14634a", "#46c194"
 
 
 def options(host: str, port: int, certificate: Path | None, key: Path | None) -> dict[str, object]:
