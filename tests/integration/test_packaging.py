@@ -38,6 +38,8 @@ def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         *(rf"binsight/models/{name}\.onnx" for name in BUILTIN),
         *(rf"binsight/models/{name}\.md" for name in BUILTIN),
         r"binsight/schemes/berlin\.toml",
+        r"binsight/interfaces/app/parts\.css",
+        r"binsight/interfaces/app/examples/glass\.jpg",
         r"binsight/training/recipes/default\.toml",
         r"binsight/evaluation/report\.html\.j2",
         r"binsight/py\.typed",

@@ -30,6 +30,7 @@ from . import (
     verify,
 )
 from . import classify, correct, data, evaluate, explain, export, info, serve, teach, train
+from . import app_command, classify, correct, data, evaluate, explain, export, info, teach, train
 from .terminal import printable
 
 __all__ = ["app", "main"]
@@ -74,6 +75,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
 app.command("verify")(verify.verify)
 app.command("bench")(bench.bench)
+app.command("app")(app_command.app)
 
 
 def main() -> None:
