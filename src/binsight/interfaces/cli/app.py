@@ -15,7 +15,7 @@ import typer
 from binsight import __version__
 from binsight.errors import BinsightError
 
-from . import classify, correct, data, evaluate, explain, export, info, teach, train
+from . import classify, correct, data, evaluate, explain, export, info, teach, train, watch
 from .terminal import printable
 
 __all__ = ["app", "main"]
@@ -51,6 +51,7 @@ app.command("classify")(classify.classify)
 app.command("explain")(explain.explain)
 app.command("correct")(correct.correct)
 app.command("teach")(teach.teach)
+app.command("watch")(watch.watch)
 app.command("info")(info.info)
 app.add_typer(data.app, name="data")
 app.command("train")(train.train)
