@@ -48,11 +48,10 @@ class Mosquitto:
             stderr=subprocess.DEVNULL,
         )
         for _ in range(PATIENCE_S * 20):
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                return
-            except OSError:
-                threading.Event().wait(0.05)
+            with socket.socket() as one:
+                if one.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            threading.Event().wait(0.05)
         raise AssertionError("mosquitto does not start")
 
     def stop(self) -> None:

@@ -79,7 +79,7 @@ def address_of(url: str) -> Address:
     topic = unquote(parts.path).strip("/")
     if parts.scheme not in PORTS or not parts.hostname or not topic:
         raise UsageError(f"--mqtt {url}: {shape}")
-    if parts.query or parts.fragment or any(letter in topic for letter in "+#\0"):
+    if any(letter in url for letter in "?#") or any(letter in topic for letter in "+#\0"):
         raise UsageError(f"--mqtt {url}: a topic has no ?, + and #")
     return Address(
         host=parts.hostname,
