@@ -163,6 +163,7 @@ class _Reader:
         try:
             container = self._container or self._opened(self._source)
             self._container = None
+            self._due_s = 0.0
             with container:
                 for frame in _decoded(container, self._is_due):
                     if self._stop.is_set():
