@@ -21,6 +21,7 @@ from .source import Kind, Source
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.packet import Packet
     from av.video.frame import VideoFrame
 
 __all__ = ["Frame", "camera_frames", "open_source", "video_frames"]
@@ -73,7 +74,11 @@ def video_frames(container: InputContainer, *, rate: float) -> Iterator[Frame]:
     stream.thread_type = "AUTO"
     per_second = float(stream.average_rate or 25)
     due_s = 0.0
-    for number, frame in enumerate(_decoded(container, lambda: True)):
+
+    def is_due(packet: Packet) -> bool:
+        return packet.pts is None or float(packet.pts * packet.time_base) >= due_s
+
+    for number, frame in enumerate(_decoded(container, is_due)):
         at_s = number / per_second if frame.time is None else frame.time
         if at_s >= due_s:
             due_s = max(due_s + 1 / rate, at_s)
@@ -165,7 +170,7 @@ class _Reader:
             self._container = None
             self._due_s = 0.0
             with container:
-                for frame in _decoded(container, self._is_due):
+                for frame in _decoded(container, lambda _: self._is_due()):
                     if self._stop.is_set():
                         break
                     self._offer(frame)
@@ -190,14 +195,14 @@ class _Reader:
             self._came.notify()
 
 
-def _decoded(container: InputContainer, is_due: Callable[[], bool]) -> Iterator[VideoFrame]:
+def _decoded(container: InputContainer, is_due: Callable[[Packet], bool]) -> Iterator[VideoFrame]:
     """Decoded pictures; where each stands alone (MJPEG), those that are not due are left out."""
     import av
 
     stream = container.streams.video[0]
     alone = stream.codec_context.codec.intra_only
     for packet in container.demux(stream):
-        if alone and packet.size and not is_due():
+        if alone and packet.size and not is_due(packet):
             continue
         try:
             yield from packet.decode()
