@@ -1,7 +1,7 @@
 """Send events to an MQTT broker, each until it is acknowledged (QoS 1, so perhaps twice).
 
-The network runs in a thread of paho-mqtt. A thread of ours, the courier, is the only one that
-publishes: paho calls back while it holds its locks, so callbacks do nothing but leave a note.
+The network runs in a thread of paho-mqtt. A thread of ours, the courier, hands events over:
+paho calls back while it holds its locks, so callbacks do nothing but leave a note.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -172,7 +173,8 @@ class Broker:
         """
         if self._connected:
             self._wait_for_delivery()
-            self._publish(self._address.status_topic, "offline").wait_for_publish(FAREWELL_S)
+            with suppress(RuntimeError):  # the connection went; the broker tells of that itself
+                self._publish(self._address.status_topic, "offline").wait_for_publish(FAREWELL_S)
         self._notes.put(("end", 0))
         self._courier.join()
         self._client.on_disconnect = None
