@@ -29,6 +29,7 @@ __all__ = ["Frame", "camera_frames", "open_source", "video_frames"]
 Say = Callable[[str], None]
 OPEN_S, READ_S = 10.0, 10.0  # a network that says nothing for so long is down
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
+ROUNDING_S = 1e-6  # sums of 1 / rate must not come out later than the picture they mean
 TICK_S = 0.25  # how often a wait looks whether to stop
 
 
@@ -75,13 +76,13 @@ def video_frames(container: InputContainer, *, rate: float) -> Iterator[Frame]:
     per_second = float(stream.average_rate or 25)
     due_s = 0.0
 
-    def is_due(packet: Packet) -> bool:
+    def is_due(packet: Packet[Any]) -> bool:
         return packet.pts is None or float(packet.pts * packet.time_base) >= due_s
 
     for number, frame in enumerate(_decoded(container, is_due)):
         at_s = number / per_second if frame.time is None else frame.time
         if at_s >= due_s:
-            due_s = max(due_s + 1 / rate, at_s)
+            due_s = max(due_s + 1 / rate, at_s) - ROUNDING_S
             yield _frame(frame, at_s)
 
 
@@ -195,7 +196,9 @@ class _Reader:
             self._came.notify()
 
 
-def _decoded(container: InputContainer, is_due: Callable[[Packet], bool]) -> Iterator[VideoFrame]:
+def _decoded(
+    container: InputContainer, is_due: Callable[[Packet[Any]], bool]
+) -> Iterator[VideoFrame]:
     """Decoded pictures; where each stands alone (MJPEG), those that are not due are left out."""
     import av
 
@@ -213,7 +216,8 @@ def _decoded(container: InputContainer, is_due: Callable[[Packet], bool]) -> Ite
 def _frame(frame: VideoFrame, at_s: float) -> Frame:
     width, height = GREY_SIZE
     grey = frame.reformat(width=width, height=height, format="gray", interpolation="AREA")
-    return Frame(at_s, grey.to_ndarray(), lambda: _upright(frame))
+    grey_hw_u8: NDArray[Any] = grey.to_ndarray()
+    return Frame(at_s, grey_hw_u8, lambda: _upright(frame))
 
 
 def _upright(frame: VideoFrame) -> NDArray[np.uint8]:
