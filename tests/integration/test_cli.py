@@ -93,6 +93,11 @@ SURFACE = {
         *("--folds", "--help", "--no-tensorboard", "--out", "--recipe", "--resume", "--set"),
         *("--share", "--split", "--teacher", "--tensorboard", "--weights", "--workers", "photos"),
     ],
+    "watch": [
+        *("--area", "--bins", "--discovery", "--existing", "--help", "--keep-unsure", "--learn"),
+        *("--level", "--model", "--mqtt", "--mqtt-ca", "--mqtt-password-file", "--no-discovery"),
+        *("--pictures", "--rate", "--settle", "--spool", "--still", "source"),
+    ],
 }
 
 

@@ -31,6 +31,7 @@ from . import (
 )
 from . import classify, correct, data, evaluate, explain, export, info, serve, teach, train
 from . import app_command, classify, correct, data, evaluate, explain, export, info, teach, train
+from . import classify, correct, data, evaluate, explain, export, info, teach, train, watch
 from .terminal import printable
 
 __all__ = ["app", "main"]
@@ -66,6 +67,7 @@ app.command("classify")(classify.classify)
 app.command("explain")(explain.explain)
 app.command("correct")(correct.correct)
 app.command("teach")(teach.teach)
+app.command("watch")(watch.watch)
 app.command("info")(info.info)
 app.command("serve", context_settings=serve.ENVIRONMENT)(serve.serve)
 app.add_typer(data.app, name="data")
