@@ -1,6 +1,7 @@
 /**
- * Pillow's antialiased resize, to the last bit: separable, in fixed point, rounded to 8 bits after
- * each pass (src/libImaging/Resample.c). `preprocess` says what is resized to what.
+ * Pillow's antialiased resize, bit by bit: separable, in fixed point, rounded to 8 bits after
+ * each pass (src/libImaging/Resample.c); across first, which Pillow 13 turns round for pictures that
+ * are much taller than wide. `preprocess` says what is resized to what.
  */
 
 export type Interpolation = "bilinear" | "bicubic" | "lanczos";

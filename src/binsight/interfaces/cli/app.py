@@ -15,7 +15,7 @@ import typer
 from binsight import __version__
 from binsight.errors import BinsightError
 
-from . import classify, correct, data, evaluate, explain, export, info, teach, train
+from . import classify, correct, data, evaluate, explain, export, info, teach, train, web
 from .terminal import printable
 
 __all__ = ["app", "main"]
@@ -56,6 +56,7 @@ app.add_typer(data.app, name="data")
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
+app.command("web")(web.web)
 
 
 def main() -> None:
