@@ -1,6 +1,6 @@
 """Draw the page's icons: a bin that looks at you.
 
-    python web/draw_icons.py
+python web/draw_icons.py
 """
 
 from __future__ import annotations

@@ -41,12 +41,13 @@ function messageOf(error: unknown): string {
 
 async function load(base: string): Promise<Loaded> {
   const model = (await (await fetched(new URL("model.json", base))).json()) as Model;
-  ort.env.logLevel = "error";
   ort.env.wasm.numThreads = 1; // more would ask every server for special headers
   ort.env.wasm.wasmPaths = { wasm: new URL(model.runtime, base).href };
   const bundle = await download(new URL(model.file, base), model.bytes);
   await verify(bundle, model.digest);
-  return { model, session: await ort.InferenceSession.create(bundle) };
+  // It would complain of what a bundle remembers to be taught later.
+  const session = await ort.InferenceSession.create(bundle, { logSeverityLevel: 3 });
+  return { model, session };
 }
 
 async function fetched(url: URL): Promise<Response> {

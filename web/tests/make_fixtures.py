@@ -1,6 +1,6 @@
 """Write what Pillow, and binsight's own Python, make of made-up pictures: fixtures.json.
 
-    python web/tests/make_fixtures.py
+python web/tests/make_fixtures.py
 """
 
 from __future__ import annotations

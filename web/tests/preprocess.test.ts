@@ -7,7 +7,9 @@ import { fixtures, madeUp } from "./fixtures.ts";
  * Pillow from 13 on shortens what loses much more of its height than of its width before it narrows
  * it, which rounds in another order. The page narrows first, as Pillow 12 does with everything.
  */
-const tall = fixtures.squares.filter(({ size }) => size[1] > 2 * size[0]);
+const tall = fixtures.squares.filter(
+  ({ size, spec }) => size[1] > 2 * size[0] && spec.interpolation === "bilinear",
+);
 const usual = fixtures.squares.filter(({ size }) => size[1] <= 2 * size[0]);
 
 function worst(made: (typeof usual)[number]): number {
@@ -22,7 +24,7 @@ test.each(usual)("$size, $spec.resize $spec.interpolation: Pillow's, byte for by
 });
 
 test.each(tall)("$size, $spec.resize $spec.interpolation: Pillow's but for rounding", (made) => {
-  expect(worst(made)).toBeLessThanOrEqual(2);
+  expect(worst(made)).toBeLessThanOrEqual(1);
 });
 
 test.each(fixtures.squares)("$size, $spec.resize: it lies where Python says", (made) => {

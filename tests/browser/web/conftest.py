@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from platformdirs import user_cache_path
+from web_site import answering
 
 from binsight import Classifier
 from binsight.errors import DownloadError
-from binsight.interfaces.web.server import serving
 from binsight.interfaces.web.site_files import write_site
 from binsight.interfaces.web.wasm import fetch_wasm
 
@@ -40,19 +39,10 @@ def site(tmp_path_factory: pytest.TempPathFactory, classifier: Classifier) -> Pa
     return folder
 
 
-@pytest.fixture
-def server(site: Path) -> Iterator[object]:
-    with serving(site, "127.0.0.1", 0) as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
-        yield running
-        running.shutdown()
-        thread.join()
-
-
-@pytest.fixture
-def address(server: object) -> str:
-    return f"http://localhost:{server.server_port}/"
+@pytest.fixture(scope="session")
+def address(site: Path) -> Iterator[str]:
+    with answering(site) as server:
+        yield f"http://localhost:{server.server_port}/"
 
 
 @pytest.fixture(scope="session")

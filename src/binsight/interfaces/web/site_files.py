@@ -67,9 +67,9 @@ def check_out(out: Path) -> None:
     """
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: is a file; choose a folder")
-    if out.is_dir() and any(out.iterdir()):
-        if not ((out / MARK).is_file() and (out / WORKER).is_file()):
-            raise UsageError(f"{out}: holds other files; choose a new or an empty folder")
+    ours = (out / MARK).is_file() and (out / WORKER).is_file()
+    if out.is_dir() and any(out.iterdir()) and not ours:
+        raise UsageError(f"{out}: holds other files; choose a new or an empty folder")
 
 
 def _copy_page(new: Path) -> None:
