@@ -81,6 +81,7 @@ SURFACE = {
         *("--folds", "--help", "--no-tensorboard", "--out", "--recipe", "--resume", "--set"),
         *("--share", "--split", "--teacher", "--tensorboard", "--weights", "--workers", "photos"),
     ],
+    "web": ["--bins", "--help", "--host", "--model", "--out", "--port", "--serve", "--wasm"],
 }
 
 
