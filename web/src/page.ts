@@ -76,6 +76,7 @@ function ready(described: Model): void {
 }
 
 function complain(message: string): void {
+  main.ariaBusy = "false";
   load.hidden = true;
   result.hidden = true;
   status.textContent = message;
