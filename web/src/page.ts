@@ -163,6 +163,7 @@ function bar(name: string, share: number): HTMLElement {
   const row = document.createElement("li");
   const meter = document.createElement("meter");
   meter.value = share;
+  meter.style.setProperty("--share", `${100 * share}%`);
   meter.title = name;
   meter.setAttribute("aria-label", name);
   meter.setAttribute("aria-valuetext", percent(share));
