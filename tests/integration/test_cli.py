@@ -98,6 +98,7 @@ SURFACE = {
         *("--level", "--model", "--mqtt", "--mqtt-ca", "--mqtt-password-file", "--no-discovery"),
         *("--pictures", "--rate", "--settle", "--spool", "--still", "source"),
     ],
+    "web": ["--bins", "--help", "--host", "--model", "--out", "--port", "--serve", "--wasm"],
 }
 
 

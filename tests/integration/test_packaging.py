@@ -42,6 +42,8 @@ def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         r"binsight/interfaces/app/examples/glass\.jpg",
         r"binsight/training/recipes/default\.toml",
         r"binsight/evaluation/report\.html\.j2",
+        r"binsight/interfaces/web/site/index\.html",
+        r"binsight/interfaces/web/site/worker\.js",
         r"binsight/py\.typed",
         r"binsight-[^/]+\.dist-info/licenses/LICENSE",
     ],

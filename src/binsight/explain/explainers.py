@@ -94,6 +94,16 @@ class BundleExplainer:
         """How a photo becomes a tensor."""
         return self._classifier.metadata.preprocess
 
+    @property
+    def weight_cd(self) -> Floats:
+        """Of the head: what each feature adds to each class, (C, D)."""
+        return self._head.weight_cd
+
+    @property
+    def grid(self) -> Grid:
+        """Where the cells of the feature map lie."""
+        return self._grid
+
     def probs(self, images_nchw: Floats) -> Floats:
         """Calibrated probabilities (N, C) of prepared photos (N, 3, size, size)."""
         return self._classifier.run(images_nchw).probs_nc

@@ -32,6 +32,7 @@ from . import (
 from . import classify, correct, data, evaluate, explain, export, info, serve, teach, train
 from . import app_command, classify, correct, data, evaluate, explain, export, info, teach, train
 from . import classify, correct, data, evaluate, explain, export, info, teach, train, watch
+from . import classify, correct, data, evaluate, explain, export, info, teach, train, web
 from .terminal import printable
 
 __all__ = ["app", "main"]
@@ -78,6 +79,7 @@ app.command("export")(export.export)
 app.command("verify")(verify.verify)
 app.command("bench")(bench.bench)
 app.command("app")(app_command.app)
+app.command("web")(web.web)
 
 
 def main() -> None:
