@@ -16,6 +16,7 @@ from binsight import __version__
 from binsight.errors import BinsightError
 
 from . import (
+    app_command,
     bench,
     classify,
     correct,
@@ -25,14 +26,13 @@ from . import (
     explain,
     export,
     info,
+    serve,
     teach,
     train,
     verify,
+    watch,
+    web,
 )
-from . import classify, correct, data, evaluate, explain, export, info, serve, teach, train
-from . import app_command, classify, correct, data, evaluate, explain, export, info, teach, train
-from . import classify, correct, data, evaluate, explain, export, info, teach, train, watch
-from . import classify, correct, data, evaluate, explain, export, info, teach, train, web
 from .terminal import printable
 
 __all__ = ["app", "main"]
@@ -68,9 +68,10 @@ app.command("classify")(classify.classify)
 app.command("explain")(explain.explain)
 app.command("correct")(correct.correct)
 app.command("teach")(teach.teach)
-app.command("watch")(watch.watch)
-app.command("info")(info.info)
+app.command("app")(app_command.app)
 app.command("serve", context_settings=serve.ENVIRONMENT)(serve.serve)
+app.command("web")(web.web)
+app.command("watch")(watch.watch)
 app.add_typer(data.app, name="data")
 app.command("train")(train.train)
 app.command("distill")(distill.distill)
@@ -78,8 +79,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
 app.command("verify")(verify.verify)
 app.command("bench")(bench.bench)
-app.command("app")(app_command.app)
-app.command("web")(web.web)
+app.command("info")(info.info)
 
 
 def main() -> None:
