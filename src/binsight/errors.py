@@ -20,11 +20,15 @@
     │   └── MappingError             class names of another data set that mean nothing here
     ├── TeachingError            photos that a model cannot learn from
     │   └── WorseModelError          a lesson that would make it worse
-    └── TrainingError            a model cannot be trained, evaluated or exported
-        ├── RecipeError              unknown keys or values out of range
-        ├── WeightsError             pretrained weights missing or of another network
-        ├── RunError                 a run folder that is incomplete or of another kind
-        └── ParityError              an export that does not answer like its checkpoint
+    ├── TrainingError            a model cannot be trained, evaluated or exported
+    │   ├── RecipeError              unknown keys or values out of range
+    │   ├── WeightsError             pretrained weights missing or of another network
+    │   ├── RunError                 a run folder that is incomplete or of another kind
+    │   ├── ParityError              an export that does not answer like its checkpoint
+    │   └── ConversionError          another project's converter failed, or lacks what it needs
+    └── WatchError               nothing can be watched, or nobody told of it
+        ├── SourceError              no such camera, stream, video or folder
+        └── SpoolError               events cannot be kept until they are delivered
 
 The message of each says what to do next; the command line prints it as one line.
 """
@@ -38,6 +42,7 @@ __all__ = [
     "BundleError",
     "BundleTooNewError",
     "CatalogError",
+    "ConversionError",
     "CorrectionError",
     "DataError",
     "DownloadError",
@@ -49,12 +54,15 @@ __all__ = [
     "ParityError",
     "RecipeError",
     "RunError",
+    "SourceError",
     "SplitError",
+    "SpoolError",
     "TeachingError",
     "TrainingError",
     "UnexplainableError",
     "UnreadableImageError",
     "UsageError",
+    "WatchError",
     "WeightsError",
     "WorseModelError",
 ]
@@ -177,3 +185,19 @@ class RunError(TrainingError):
 
 class ParityError(TrainingError):
     """An exported model that does not answer like its checkpoint."""
+
+
+class ConversionError(TrainingError):
+    """Another project's converter failed, or lacks what it needs, such as a GPU."""
+
+
+class WatchError(BinsightError):
+    """Nothing can be watched, or nobody told of it."""
+
+
+class SourceError(WatchError):
+    """A camera, stream, video or folder that is not there or cannot be read."""
+
+
+class SpoolError(WatchError):
+    """Events cannot be kept until they are delivered."""

@@ -53,6 +53,19 @@ def test_both_ways_are_measured(tmp_path: Path, bundle: Path) -> None:
     assert told["binsight"]["peak_mib"] < told["tutorial"]["peak_mib"]
 
 
+@pytest.mark.slow
+def test_a_flooded_service_loses_and_mixes_up_nothing(bundle: Path) -> None:
+    program = [sys.executable, PROGRAMS / "serve.py", "--model", bundle, "--photos", "20"]
+    done = subprocess.run(
+        [*map(str, program), "--seconds", "3"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert set(told["flood_statuses"]) <= {"200", "503"}
+    assert told["flood_statuses"]["200"] > 0
+    assert (told["wrong"], told["without_retry_after"], told["exit"]) == (0, 0, 0)
+
+
 def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:
     done = benchmark(tmp_path)
     assert done.returncode == 1

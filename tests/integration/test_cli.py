@@ -64,6 +64,10 @@ SURFACE = {
         ),
         *("--severities", "--split", "model", "photos"),
     ],
+    "distill": [
+        *("--accelerator", "--arch", "--cache", "--help", "--out", "--photos", "--recipe"),
+        *("--resume", "--set", "--share", "--split", "--weights", "--workers", "teachers"),
+    ],
     "explain": [
         *("--check", "--class", "--help", "--json", "--layer", "--method", "--model", "--out"),
         *("--run", "--sample", "photos"),
@@ -74,6 +78,11 @@ SURFACE = {
         *("--risk", "--split", "--store", "--to", "source"),
     ],
     "info": ["--help", "model"],
+    "serve": [
+        *("--bins", "--corrections", "--grace", "--help", "--host", "--max-megapixels"),
+        *("--max-photo-mib", "--max-photos", "--max-request-mib", "--model", "--port"),
+        *("--token-file", "--waiting", "--workers"),
+    ],
     "teach": [
         *("--anyway", "--cache", "--help", "--json", "--model", "--no-cache", "--out", "--rename"),
         "photos",
@@ -84,6 +93,12 @@ SURFACE = {
         *("--folds", "--help", "--no-tensorboard", "--out", "--recipe", "--resume", "--set"),
         *("--share", "--split", "--teacher", "--tensorboard", "--weights", "--workers", "photos"),
     ],
+    "watch": [
+        *("--area", "--bins", "--discovery", "--existing", "--help", "--keep-unsure", "--learn"),
+        *("--level", "--model", "--mqtt", "--mqtt-ca", "--mqtt-password-file", "--no-discovery"),
+        *("--pictures", "--rate", "--settle", "--spool", "--still", "source"),
+    ],
+    "web": ["--bins", "--help", "--host", "--model", "--out", "--port", "--serve", "--wasm"],
 }
 
 
@@ -461,6 +476,7 @@ def test_a_missing_built_in_model_says_what_to_do(tmp_path: Path, command: list[
         (["data", "check", "photos"], "imagehash", "data"),
         (["data", "split", "photos", "--out", "split.csv"], "imagehash", "data"),
         (["train", "photos", "--folds", "5", "--out", "cv"], "torch", "train"),
+        (["serve"], "fastapi", "serve"),
         (["data", "fetch", "https://127.0.0.1/a.zip", "--out", "photos"], "httpx", "data"),
     ],
 )

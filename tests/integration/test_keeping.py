@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_training import draw_photos, make_run, train_run, write_weights
+from command_line import binsight
+from tiny_training import SMALL, draw_photos, make_run, train_run, write_weights
 
 torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file  # noqa: E402
 
 from binsight.errors import RunError, UsageError  # noqa: E402
+from binsight.interfaces.cli.distill import distill  # noqa: E402
 from binsight.training.run import open_run  # noqa: E402
 
 FROZEN: dict[str, Any] = {
@@ -99,6 +101,43 @@ def test_a_student_learns_from_its_teacher(photos: Path, first: Path, tmp_path: 
     assert open_run(student.folder).facts.teachers == (str(teacher.folder),)
     assert len(written(student.folder / "kept")) == 21
     assert not any(name.startswith("map") for name in load_file(student.best))
+
+
+def test_distilling_takes_photos_split_and_shares_of_the_teacher(
+    photos: Path, first: Path, tmp_path: Path
+) -> None:
+    teacher = make_run(
+        photos, tmp_path / "teacher", "default", weights=first, shares={"glass": 0.5}, **FROZEN
+    )
+    train_run(teacher)
+    out = tmp_path / "student"
+    small = [f"--set={key}={value}" for key, value in (SMALL | {"views": 2, "epochs": 2}).items()]
+    done = binsight("distill", teacher.folder, "--out", out, "--weights", "none", *small)
+    assert done.returncode == 0, done.stderr
+    student = open_run(out)
+    assert student.split == teacher.split
+    assert student.facts.teachers == (str(teacher.folder),)
+    assert (student.facts.sources, student.facts.shares) == ((str(photos),), {"glass": 0.5})
+    assert student.recipe.distillation.weight == 0.8
+    assert "best validation accuracy" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "give one or more trained runs"),
+        ({"teachers": [Path("a")], "photos": [Path("b")]}, "--photos and --split belong together"),
+        ({"teachers": [Path("a")], "split": Path("b")}, "--photos and --split belong together"),
+        ({"shares": ["web"]}, "--share web: give each FOLDER=NUMBER once"),
+    ],
+)
+def test_what_cannot_be_distilled(options: dict[str, Any], message: str, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"teachers": None, "photos": None, "split": None, "shares": None}
+    given |= {"recipe": None, "arch": None, "weights": "none", "changes": None, "cache": None}
+    given |= {"resume": False, "workers": 0, "accelerator": "cpu"}
+    with pytest.raises(UsageError, match=message):
+        distill(tmp_path / "out", **(given | options))
+    assert not (tmp_path / "out").exists()
 
 
 def test_wrong_teachers_and_stages_are_refused(photos: Path, first: Path, tmp_path: Path) -> None:

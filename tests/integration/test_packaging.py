@@ -38,8 +38,12 @@ def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         *(rf"binsight/models/{name}\.onnx" for name in BUILTIN),
         *(rf"binsight/models/{name}\.md" for name in BUILTIN),
         r"binsight/schemes/berlin\.toml",
+        r"binsight/interfaces/app/parts\.css",
+        r"binsight/interfaces/app/examples/glass\.jpg",
         r"binsight/training/recipes/default\.toml",
         r"binsight/evaluation/report\.html\.j2",
+        r"binsight/interfaces/web/site/index\.html",
+        r"binsight/interfaces/web/site/worker\.js",
         r"binsight/py\.typed",
         r"binsight-[^/]+\.dist-info/licenses/LICENSE",
     ],
@@ -59,7 +63,8 @@ def test_the_wheel_carries_the_package_and_nothing_else(wheel_names: list[str]) 
 
 
 def test_the_requirement_files_are_all_there() -> None:
-    assert {path.stem for path in REQUIREMENTS} == {"base", "bootstrap", "build", "dev", "train"}
+    names = {"base", "bootstrap", "build", "dev", "serve", "train"}
+    assert {path.stem for path in REQUIREMENTS} == names
 
 
 @pytest.mark.parametrize("path", REQUIREMENTS, ids=lambda path: path.stem)
@@ -79,7 +84,7 @@ def test_no_requirement_names_a_host_or_a_folder(path: Path) -> None:
 
 def test_the_smaller_requirement_files_agree_with_the_largest() -> None:
     everything = pins_in("dev")
-    for name in ["base", "build", "train"]:
+    for name in ["base", "build", "serve", "train"]:
         assert pins_in(name) <= everything, name
 
 

@@ -303,7 +303,7 @@ def test_a_class_without_training_photos(photos: Path, tmp_path: Path) -> None:
         train_run(open_run(run.folder))
 
 
-def test_the_first_of_equal_epochs_is_kept(tmp_path: Path) -> None:
+def test_of_epochs_with_equal_accuracy_the_lowest_loss_is_kept(tmp_path: Path) -> None:
     from binsight.model.network import build
     from binsight.training.module import Classification
     from binsight.training.recipe import load_recipe
@@ -315,14 +315,16 @@ def test_the_first_of_equal_epochs_is_kept(tmp_path: Path) -> None:
     module = Classification(network, load_recipe("seed"), [1, 1])
     keeper = BestWeights(tmp_path / "best.safetensors", tmp_path / "probe.safetensors", 1.0)
     kept = []
-    for accuracy in (0.5, 0.5, 0.75, 0.25):
+    for accuracy, loss in ((0.5, 1.0), (0.5, 1.0), (0.5, 0.9), (0.75, 2.0), (0.25, 0.1)):
         labels = torch.tensor([0] * round(accuracy * 4) + [1] * round(4 - accuracy * 4))
         module.val_accuracy.reset()
+        module.val_loss.reset()
+        module.val_loss(loss)
         module.val_accuracy(torch.tensor([[1.0, 0.0]] * 4), labels)
         with torch.no_grad():
             network.head.bias.fill_(float(Trainer.current_epoch))
         keeper.on_validation_epoch_end(Trainer(), module)  # type: ignore[arg-type]
         kept.append(float(load_file(keeper.file)["head.bias"][0]))
         Trainer.current_epoch += 1
-    assert kept == [0, 0, 2, 2]
-    assert np.isclose(keeper.state_dict()["best"], 0.75)
+    assert kept == [0, 0, 2, 3, 3]
+    assert np.allclose(keeper.state_dict()["best"], [0.75, -2.0])

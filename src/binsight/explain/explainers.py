@@ -8,8 +8,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from binsight.bundle import INPUT, read_verified
-from binsight.errors import NotABundleError, UnexplainableError, UsageError
+from binsight.bundle import INPUT, digest_of, read_verified
+from binsight.errors import AlteredBundleError, NotABundleError, UnexplainableError, UsageError
 from binsight.images import DEFAULT_LIMITS, ImageLimits, ImageSource, decode
 from binsight.preprocess import PreprocessSpec, load, square_in_photo
 from binsight.runtime import Classifier
@@ -64,6 +64,7 @@ class BundleExplainer:
 
     Raises:
         UnexplainableError: its head is no linear layer on the mean of its feature map.
+        AlteredBundleError: its file is another one than the classifier has loaded.
     """
 
     def __init__(self, classifier: Classifier) -> None:
@@ -73,6 +74,8 @@ class BundleExplainer:
 
         self._classifier = classifier
         data = read_verified(classifier.path)
+        if digest_of(data) != classifier.digest:
+            raise AlteredBundleError(f"{classifier.path}: replaced since it was loaded; try again")
         try:
             self._head = read_head(classifier.path, data)
         except NotABundleError as error:
@@ -90,6 +93,16 @@ class BundleExplainer:
     def spec(self) -> PreprocessSpec:
         """How a photo becomes a tensor."""
         return self._classifier.metadata.preprocess
+
+    @property
+    def weight_cd(self) -> Floats:
+        """Of the head: what each feature adds to each class, (C, D)."""
+        return self._head.weight_cd
+
+    @property
+    def grid(self) -> Grid:
+        """Where the cells of the feature map lie."""
+        return self._grid
 
     def probs(self, images_nchw: Floats) -> Floats:
         """Calibrated probabilities (N, C) of prepared photos (N, 3, size, size)."""

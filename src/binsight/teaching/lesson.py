@@ -26,6 +26,9 @@ Floats = NDArray[np.float32]
 
 # Chosen on web photos taught to a model of TrashNet; see docs/teach.md.
 EMPHASIS = 10.0  # what a taught photo weighs, against 1 of a remembered one
+# Nothing in head or memory speaks for a new class; its few photos have to.
+EMPHASIS_OF_NEW = 60.0
+MOST_FOR_NEW = 600.0  # what all photos of one new class weigh together
 PULL = 3e-4
 FOLDS = 5
 FEW = 5  # photos of a class below which its figures mean little
@@ -176,7 +179,7 @@ def learn(
 
     def fitted(chosen_n: NDArray[np.bool_]) -> Head:
         known_nd, known_n = old.memory.part(held_out=False)
-        weights_n = np.repeat([1.0, EMPHASIS], [len(known_n), int(chosen_n.sum())])
+        weights_n = np.append(np.ones(len(known_n)), _weights(labels_n[chosen_n], len(old.classes)))
         return fit_head(
             prior,
             np.concatenate([known_nd, x_nd[chosen_n]]),
@@ -250,6 +253,13 @@ def _with_rows(head: Head, classes: int) -> Head:
         np.append(head.bias_c, np.full(new, head.bias_c.mean(), np.float32)),
         head.temperature,
     )
+
+
+def _weights(labels_n: NDArray[np.int64], known: int) -> NDArray[np.float64]:
+    """What each taught photo weighs; class numbers from ``known`` on are new."""
+    count_n = np.bincount(labels_n)[labels_n]
+    of_new_n = np.minimum(EMPHASIS_OF_NEW, MOST_FOR_NEW / count_n)
+    return np.where(labels_n < known, EMPHASIS, np.maximum(EMPHASIS, of_new_n))
 
 
 def _folds(examples: Sequence[Example]) -> NDArray[np.int64]:

@@ -31,7 +31,8 @@ def draw_curves(path: Path, rows: Rows) -> None:
 def learning_curves(rows: Rows) -> Figure:
     """Draw loss, accuracy and learning rate over the epochs of a run.
 
-    The epoch with the highest ``val_accuracy`` is marked, the first of equals.
+    The best epoch is marked: of the highest ``val_accuracy``, and among equals of the lowest
+    ``val_loss``.
 
     Args:
         rows: one mapping an epoch with ``epoch``, ``train_loss``, ``val_loss``, ``val_accuracy``
@@ -76,8 +77,15 @@ def _points(rows: Rows, key: str) -> list[tuple[int, float]]:
 
 
 def _best_epoch(rows: Rows) -> int | None:
+    loss_of = dict(_points(rows, "val_loss"))
     points = _points(rows, "val_accuracy")
-    return max(points, key=lambda point: point[1])[0] if points else None
+    best = max(points, key=lambda it: rank(it[1], loss_of.get(it[0], math.inf)), default=None)
+    return best[0] if best else None
+
+
+def rank(accuracy: float, loss: float) -> tuple[float, float]:
+    """What the best epoch has most of: validation accuracy, then the lowest validation loss."""
+    return accuracy, -loss
 
 
 def _dress(axes: Axes, label: str, best: int | None) -> None:

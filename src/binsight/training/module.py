@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from binsight.data.dataset import mixed_seed
@@ -77,6 +78,7 @@ class Classification(pl.LightningModule):
             class_weights(counts, recipe.class_weights), label_smoothing=recipe.label_smoothing
         )
         self.plain_loss = nn.CrossEntropyLoss()
+        self.val_loss = MeanMetric()
         self.val_accuracy = MulticlassAccuracy(len(counts), average="micro")
         self.val_balanced_accuracy = MulticlassAccuracy(len(counts), average="macro")
         self.plateau: ReduceLROnPlateau | None = None
@@ -152,7 +154,8 @@ class Classification(pl.LightningModule):
         logits = self(images).logits_nc.float()
         self.val_accuracy(logits, labels)
         self.val_balanced_accuracy(logits, labels)
-        self.log("val_loss", self.plain_loss(logits, labels), prog_bar=True)
+        self.val_loss(self.plain_loss(logits, labels), len(labels))
+        self.log("val_loss", self.val_loss, prog_bar=True)
         self.log("val_accuracy", self.val_accuracy, prog_bar=True)
         self.log("val_balanced_accuracy", self.val_balanced_accuracy)
 

@@ -1,7 +1,7 @@
 """The recipe: every number that decides how a network is trained, in one small TOML file.
 
 Unknown keys and values out of range are refused, all at once. Defaults live in this class alone;
-the two recipes that come along are files beside this one.
+the recipes that come along are files beside this one.
 """
 
 from __future__ import annotations
@@ -202,7 +202,7 @@ def load_recipe(name_or_file: str, changes: Sequence[str] = ()) -> Recipe:
     """Read a recipe.
 
     Args:
-        name_or_file: ``seed``, ``default``, or a TOML file.
+        name_or_file: one of `built_in_recipes`, or a TOML file.
         changes: single values, such as ``"epochs=3"`` or ``"augmentation.blur=0.2"``.
 
     Raises:

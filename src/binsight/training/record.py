@@ -15,7 +15,7 @@ from torch import Tensor
 
 from binsight.files import replacing, write_text
 
-from .curves import draw_curves
+from .curves import draw_curves, rank
 from .module import Classification
 from .run import Run
 
@@ -50,7 +50,7 @@ def _save(file: Path, state: dict[str, Tensor], epoch: int) -> None:
 
 
 class BestWeights(Callback):
-    """Keeps the network of the epoch with the best validation accuracy; the first of equals.
+    """Keeps the network of the epoch with the best validation accuracy, among equals loss.
 
     What it keeps lies between the network after the warm-up and that of the epoch (WiSE-FT,
     "Robust fine-tuning of zero-shot models", Wortsman et al. 2022); the accuracy is the epoch's.
@@ -63,15 +63,15 @@ class BestWeights(Callback):
         self.file = file
         self.probe = probe
         self.interpolation = interpolation
-        self.best = -1.0
+        self.best = rank(-1.0, 0.0)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save if this epoch is the best so far."""
         assert isinstance(pl_module, Classification)
-        accuracy = float(pl_module.val_accuracy.compute())
-        if accuracy <= self.best:
+        here = rank(float(pl_module.val_accuracy.compute()), float(pl_module.val_loss.compute()))
+        if here <= self.best:
             return
-        self.best = accuracy
+        self.best = here
         state = _state(pl_module)
         if self.interpolation < 1 and not pl_module.warming_up:
             first = load_file(self.probe)
@@ -85,11 +85,12 @@ class BestWeights(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """What `last.ckpt` keeps of this."""
-        return {"best": self.best}
+        return {"best": list(self.best)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from `state_dict`."""
-        self.best = state_dict["best"]
+        accuracy, negative_loss = state_dict["best"]
+        self.best = rank(accuracy, -negative_loss)
 
 
 class Record(Callback):
@@ -102,7 +103,7 @@ class Record(Callback):
     @property
     def best(self) -> dict[str, float]:
         """The row of the best epoch."""
-        return max(self.rows, key=lambda row: row["val_accuracy"])
+        return max(self.rows, key=lambda row: rank(row["val_accuracy"], row["val_loss"]))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Add a row and write everything anew."""

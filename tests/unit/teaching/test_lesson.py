@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from binsight.errors import TeachingError
-from binsight.teaching.head import Head
-from binsight.teaching.lesson import FEW, REMEMBERED, Example, Lesson, Pupil, learn
+from binsight.teaching.head import Head, fit_head
+from binsight.teaching.lesson import FEW, PULL, REMEMBERED, Example, Lesson, Pupil, learn
 from binsight.teaching.memory import Memory
 
 CLASSES = ("glass", "metal", "paper")
@@ -248,3 +248,22 @@ def test_a_lesson_as_plain_values(pupil: Pupil) -> None:
     assert values["accuracy"] == {"before": lesson.before, "after": lesson.after}
     assert len(values["wrong"]) == round((1 - lesson.after) * 15)
     assert set(values["accuracy_of"]) == set(CLASSES)
+
+
+@pytest.mark.parametrize(("each", "weight"), [(3, 60.0), (10, 60.0), (25, 24.0), (100, 10.0)])
+def test_photos_of_a_new_class_weigh_more(pupil: Pupil, each: int, weight: float) -> None:
+    taught = [*examples(each, labels=("battery",)), *examples(4, labels=("glass",), seed=9)]
+    known_nd, known_n = pupil.memory.part(held_out=False)
+    prior = Head(
+        np.vstack([pupil.head.weight_cd, pupil.head.weight_cd.mean(axis=0)]),
+        np.append(pupil.head.bias_c, pupil.head.bias_c.mean()).astype(np.float32),
+    )
+    expected = fit_head(
+        prior,
+        np.concatenate([known_nd, [one.embedding_d for one in taught]]).astype(np.float32),
+        np.concatenate([known_n, np.repeat([3, 0], [each, 4])]),
+        np.repeat([1.0, weight, 10.0], [len(known_n), each, 4]),
+        pull=PULL,
+    )
+    found = learn(pupil, taught).head
+    np.testing.assert_allclose(found.weight_cd, expected.weight_cd, atol=1e-5)

@@ -46,8 +46,10 @@ def test_each_panel_shows_its_columns():
     assert points(rate)["learning rate"] == [[0, 1e-3], [1, 5e-4], [2, 1e-4]]
 
 
-def test_first_best_epoch_is_marked():
+def test_the_best_epoch_is_marked():
     assert marked(learning_curves(ROWS)) == ["best epoch (1)"]
+    assert marked(learning_curves([*ROWS, row(3, 0.4, 0.7, 0.85, 5e-5)])) == ["best epoch (3)"]
+    assert marked(learning_curves([*ROWS, row(3, 0.4, 0.7, 0.84, 5e-5)])) == ["best epoch (1)"]
 
 
 def test_text_is_taken_and_what_is_missing_is_left_out():

@@ -22,7 +22,7 @@ from binsight.training.recipe import (
 
 
 def test_the_recipes_that_come_along() -> None:
-    assert built_in_recipes() == ("accurate", "default", "seed")
+    assert built_in_recipes() == ("accurate", "default", "seed", "student", "thaw")
     for name in built_in_recipes():
         recipe = load_recipe(name)
         assert recipe.architecture in architectures()
@@ -161,7 +161,7 @@ def test_a_file_that_is_no_toml(tmp_path: Path, content: bytes) -> None:
 
 def test_no_such_recipe(tmp_path: Path) -> None:
     for name in ("defualt", str(tmp_path)):
-        with pytest.raises(RecipeError, match="give one of accurate, default, seed"):
+        with pytest.raises(RecipeError, match="give one of accurate, default, seed, student, thaw"):
             load_recipe(name)
 
 

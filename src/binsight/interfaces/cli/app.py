@@ -16,17 +16,22 @@ from binsight import __version__
 from binsight.errors import BinsightError
 
 from . import (
+    app_command,
     bench,
     classify,
     correct,
     data,
+    distill,
     evaluate,
     explain,
     export,
     info,
+    serve,
     teach,
     train,
     verify,
+    watch,
+    web,
 )
 from .terminal import printable
 
@@ -63,13 +68,18 @@ app.command("classify")(classify.classify)
 app.command("explain")(explain.explain)
 app.command("correct")(correct.correct)
 app.command("teach")(teach.teach)
-app.command("info")(info.info)
+app.command("app")(app_command.app)
+app.command("serve", context_settings=serve.ENVIRONMENT)(serve.serve)
+app.command("web")(web.web)
+app.command("watch")(watch.watch)
 app.add_typer(data.app, name="data")
 app.command("train")(train.train)
+app.command("distill")(distill.distill)
 app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
 app.command("verify")(verify.verify)
 app.command("bench")(bench.bench)
+app.command("info")(info.info)
 
 
 def main() -> None:

@@ -46,7 +46,7 @@ def classify(
     """Say what photos show."""
     _check_options(top, as_json=as_json, as_csv=as_csv)
     classifier = Classifier(model)
-    rules = _bins_for(classifier, bins)
+    rules = bins_for(classifier, bins)
     sorter = _sorter(copy_to, classifier, rules, photos) if copy_to else None
     unlisted: list[OSError] = []
     first, paths = _peeked(photo_paths(photos, problem=unlisted.append))
@@ -75,7 +75,7 @@ def _check_options(top: int | None, *, as_json: bool, as_csv: bool) -> None:
         raise UsageError("--csv has a column for every class already; leave out --top")
 
 
-def _bins_for(classifier: Classifier, bins: str | None) -> Bins | None:
+def bins_for(classifier: Classifier, bins: str | None) -> Bins | None:
     """Bins that know all of the model's classes, before the first photo is looked at."""
     if bins is None:
         return None

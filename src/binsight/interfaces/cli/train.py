@@ -6,7 +6,7 @@ import logging
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -52,7 +52,8 @@ def train(
         Path | None, typer.Option(help="Decided labels: see binsight data check --labels.")
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="default, accurate, seed, or a TOML file. [default: default]")
+        str | None,
+        typer.Option(help="default, accurate, student, seed, or a TOML file. [default: default]"),
     ] = None,
     arch: Annotated[
         str | None, typer.Option(help="torchvision's name; as --set architecture=NAME.")
@@ -84,16 +85,15 @@ def train(
 ) -> None:
     """Fine-tune a network on photos."""
     changes = [*([f"architecture={arch}"] if arch else []), *(changes or [])]
-    drawn = _parse_shares(shares or [])
+    drawn = parse_shares(shares or [])
     with needs_extra("train"):
-        from binsight.training import train as training
         from binsight.training.folds import has_folds
         from binsight.training.run import open_run
 
         from .train_folds import cross_validate
 
-        _calm_lightning()
-        _check_accelerator(accelerator)
+        calm_lightning()
+        check_accelerator(accelerator)
         if folds is not None or also_ungrouped or (resume and has_folds(out)):
             cross_validate(
                 out,
@@ -130,28 +130,52 @@ def train(
                 tuple(teachers or ()),
                 corrections,
             )
-        log_to(out / "log.txt")
-        try:
-            with reporting("preparing views") as report:
-                best = training.train(
-                    run,
-                    run.photos(tuple(photos or ())),
-                    resume=run.last.is_file(),
-                    workers=workers,
-                    # Lightning's bar writes to stdout, which a pipe or file should not get.
-                    progress=sys.stderr.isatty() and sys.stdout.isatty(),
-                    tensorboard=tensorboard,
-                    accelerator=accelerator,
-                    cache=cache,
-                    report=report,
-                )
-        except KeyboardInterrupt:
-            typer.echo(f"interrupted; go on with: binsight train --out {out} --resume", err=True)
-            raise typer.Exit(130) from None
+        finish(
+            run,
+            tuple(photos or ()),
+            workers=workers,
+            tensorboard=tensorboard,
+            accelerator=accelerator,
+            cache=cache,
+        )
+
+
+def finish(run: Run, photos: tuple[Path, ...], *, again: str = "train", **options: Any) -> None:
+    """Train a run to its end, and say what comes next.
+
+    Args:
+        run: new, or with epochs behind it.
+        photos: where they are now; empty if they have not moved.
+        again: the command that goes on if this one is interrupted.
+        options: of `binsight.training.train.train`.
+    """
+    from binsight.training import train as training
+
+    out = run.folder
+    log_to(out / "log.txt")
+    try:
+        with reporting("preparing views") as report:
+            best = training.train(
+                run,
+                run.photos(photos),
+                resume=run.last.is_file(),
+                # Lightning's bar writes to stdout, which a pipe or file should not get.
+                progress=sys.stderr.isatty() and sys.stdout.isatty(),
+                report=report,
+                **options,
+            )
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted; go on with: binsight {again} --out {out} --resume", err=True)
+        raise typer.Exit(130) from None
     typer.echo(f"best validation accuracy {best:.2%}; next: binsight evaluate {out}")
 
 
-def _check_accelerator(name: str) -> None:
+def check_accelerator(name: str) -> None:
+    """Refuse what is unknown or not there.
+
+    Raises:
+        UsageError: such a name.
+    """
     import torch
 
     if name not in {"auto", "cpu", "gpu"}:
@@ -202,7 +226,12 @@ def _new(
     )
 
 
-def _parse_shares(items: list[str]) -> dict[str, float]:
+def parse_shares(items: list[str]) -> dict[str, float]:
+    """Folder to share.
+
+    Raises:
+        UsageError: not FOLDER=NUMBER, or one folder twice.
+    """
     shares: dict[str, float] = {}
     for item in items:
         folder, _, number = item.rpartition("=")
@@ -245,7 +274,8 @@ def resumed(run: Run, recipe: str | None, changes: list[str], corrections: Path 
     return run
 
 
-def _calm_lightning() -> None:
+def calm_lightning() -> None:
+    """Leave out what Lightning says of what is so on purpose."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)

@@ -1,0 +1,188 @@
+"""The bundle that answers, and its replacement while others are being answered.
+
+A request takes the model once and keeps it to its end, so a swap drops and mixes nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from binsight import Bins, load_bins
+from binsight.errors import BinsightError, ImageError, ImageTooLargeError, UnexplainableError
+from binsight.explain import BundleExplainer, explain_with
+from binsight.explain.overlay import overlay
+from binsight.images import decode
+from binsight.runtime import Classifier, Prediction, bundle_path
+
+from .bodies import Sent
+from .problems import problem, status_of
+from .settings import Settings
+
+__all__ = ["Model", "Told", "Watched", "load_model"]
+
+LONGEST_SIDE = 1024  # pixels of the heat map's picture
+# Each worker runs the graph in its own thread, so that they do not fight over CPUs.
+THREADS = 1
+Stamp = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What was said about one photo.
+
+    Args:
+        values: as `answers.PhotoAnswer` describes them.
+        answer: the prediction, or the error that is told of in ``values``.
+    """
+
+    values: dict[str, Any]
+    answer: Prediction | ImageError
+
+
+@dataclass(frozen=True)
+class Model:
+    """One loaded bundle. May be used from several threads at once.
+
+    Args:
+        classifier: of the bundle.
+        explainer: of the bundle, or why its answers cannot be explained.
+        bins: that know all its classes.
+        settings: with the limits of a photo.
+    """
+
+    classifier: Classifier
+    explainer: BundleExplainer | UnexplainableError
+    bins: Bins | None
+    settings: Settings
+
+    def tell(self, sent: Sent, *, heatmap: bool = False) -> Told:
+        """Answer one photo; one that cannot be used gives its error.
+
+        Raises:
+            UnexplainableError: a heat map of a model that has none.
+        """
+        try:
+            answer = self._answer(sent)
+            values = {"name": sent.name, **answer.to_dict()}
+            if heatmap:
+                values["heatmap"] = self._heatmap(sent)
+        except ImageError as error:
+            return Told(_problem_values(sent, error), error)
+        if self.bins:
+            threshold = self.classifier.metadata.threshold
+            decision = self.bins.decide(answer.probs, threshold=threshold, strange=answer.strange)
+            values["bin"] = decision.to_dict()
+        return Told(values, answer)
+
+    def _answer(self, sent: Sent) -> Prediction:
+        if sent.too_large:
+            most = self.settings.limits.max_bytes
+            raise ImageTooLargeError(f"more than {most:,} bytes; shrink the photo")
+        return self.classifier.classify(sent.data)
+
+    def _heatmap(self, sent: Sent) -> dict[str, Any]:
+        if isinstance(self.explainer, UnexplainableError):
+            raise self.explainer
+        limits = self.settings.limits
+        told = explain_with(self.explainer, sent.data, limits=limits)
+        photo = decode(sent.data, min_side=LONGEST_SIDE, limits=limits)
+        photo.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+        where = told.to_dict()
+        return {
+            "of": told.explained,
+            "media_type": "image/jpeg",
+            "base64": base64.b64encode(_jpeg(overlay(photo, told))).decode("ascii"),
+            **{name: where[name] for name in ("box", "where", "width", "height")},
+        }
+
+
+def _jpeg(picture: Image.Image) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=85)
+    return file.getvalue()
+
+
+def _problem_values(sent: Sent, error: ImageError) -> dict[str, Any]:
+    detail = str(error).removeprefix(f"{len(sent.data)} bytes: ")
+    return {"name": sent.name, "error": problem(status_of(error), detail).model_dump()}
+
+
+def load_model(settings: Settings) -> Model:
+    """Load a bundle, and let it answer once.
+
+    Raises:
+        BundleError: it cannot be used.
+        BinsError: the bins cannot be used, or lack one of its classes.
+    """
+    classifier = Classifier(settings.model, threads=THREADS, limits=settings.limits)
+    bins = None
+    if settings.bins is not None:
+        bins = load_bins(settings.bins)
+        bins.require(classifier.classes)
+    try:
+        explainer: BundleExplainer | UnexplainableError = BundleExplainer(classifier)
+    except UnexplainableError as error:
+        explainer = error
+    side = classifier.metadata.preprocess.size
+    classifier.classify(np.zeros((side, side, 3), np.uint8))
+    return Model(classifier, explainer, bins, settings)
+
+
+class Watched:
+    """The model that answers now; looks at its file, and takes a new one over when it is whole.
+
+    Args:
+        settings: with the bundle to load.
+        taken: called with each model that answers from now on.
+        failed: called with what is wrong with a replacement; the model before it goes on.
+
+    Raises:
+        BinsightError: the first model cannot be used.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        taken: Callable[[Model], None],
+        failed: Callable[[BinsightError], None],
+    ) -> None:
+        self._settings, self._taken, self._failed = settings, taken, failed
+        self._path = bundle_path(settings.model)
+        self._seen = _stamp(self._path)
+        self.current = load_model(settings)
+        taken(self.current)
+
+    def look(self) -> None:
+        """Load the file anew if it is another one than at the last look. Blocks."""
+        stamp = _stamp(self._path)
+        if stamp == self._seen:
+            return
+        # Taken before the file is read: what is written meanwhile shows at the next look.
+        self._seen = stamp
+        try:
+            model = load_model(self._settings)
+        except BinsightError as error:
+            self._failed(error)
+            return
+        if model.classifier.digest != self.current.classifier.digest:
+            self.current = model
+            self._taken(model)
+
+
+def _stamp(path: Path) -> Stamp | None:
+    """What changes when a file is replaced or written to; ``None`` while there is none."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - a link is followed to what it now means
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino

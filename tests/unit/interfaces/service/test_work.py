@@ -1,0 +1,225 @@
+"""Full, replaced, broken: the service goes on answering the rest, and says what happened."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+from serving import JPEG, encoded, service
+from small_bundle import expected_probs, squares, write_small_bundle
+from structlog.testing import capture_logs
+
+from binsight.errors import BinsError, UsageError
+from binsight.images import ImageLimits
+from binsight.interfaces.service.application import create_app
+from binsight.interfaces.service.edge import Drained
+from binsight.interfaces.service.model import Model
+from binsight.interfaces.service.settings import Settings
+
+DEADLINE = 60.0  # seconds; reached only if what is waited for never comes
+
+
+class Held:
+    """Holds photos back until they are let go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun = threading.Semaphore(0)
+        self.let_go = threading.Event()
+        tell = Model.tell
+
+        def held(*arguments: Any, **options: Any) -> Any:
+            self.begun.release()
+            assert self.let_go.wait(DEADLINE)
+            return tell(*arguments, **options)
+
+        monkeypatch.setattr(Model, "tell", held)
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + DEADLINE
+    while not holds():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.02)
+
+
+def figure(client: TestClient, name: str) -> float:
+    lines = client.get("/metrics").text.splitlines()
+    (value,) = [line.removeprefix(f"{name} ") for line in lines if line.startswith(f"{name} ")]
+    return float(value)
+
+
+def test_when_full_the_others_are_told_at_once_and_the_rest_is_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = write_small_bundle(tmp_path / "a.onnx")
+    app = create_app(Settings(model=str(bundle.path), workers=1, waiting=2))
+    app.state.work.start()
+    held, photos = Held(monkeypatch), squares(12)
+
+    async def ask(client: httpx.AsyncClient, number: int) -> tuple[int, httpx.Response]:
+        body = encoded(photos[number])
+        return number, await client.post("/v1/classify", content=body, headers=JPEG)
+
+    async def ask_all() -> tuple[list[Any], list[Any], httpx.Response]:
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            tasks = [asyncio.create_task(ask(client, number)) for number in range(12)]
+            early = [await one for one in asyncio.as_completed(tasks[3:], timeout=DEADLINE)]
+            health = await client.get("/healthz")  # the event loop is free while photos are not
+            held.let_go.set()
+            return early, [await one for one in tasks[:3]], health
+
+    with capture_logs():
+        refused, served, health = asyncio.run(ask_all())
+    app.state.work.close()
+    assert health.status_code == 200
+    assert {response.status_code for _, response in refused} == {503}
+    assert all(int(response.headers["retry-after"]) > 0 for _, response in refused)
+    for number, response in served:
+        (answer,) = response.json()["photos"]
+        expected = expected_probs(photos[number])
+        assert list(answer["probs"].values()) == pytest.approx(expected, abs=1e-5)
+    assert app.state.work.places.taken == 0
+
+
+def test_a_slow_body_gives_its_place_back(tmp_path: Path) -> None:
+    bundle = write_small_bundle(tmp_path / "a.onnx")
+    settings = Settings(model=str(bundle.path), workers=1, waiting=0, body_seconds=0.05)
+    app = create_app(settings)
+    app.state.work.start()
+
+    async def never_ending() -> Any:
+        yield b"x"
+        await asyncio.sleep(0.5)
+        yield b"y"
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.post("/v1/classify", content=never_ending(), headers=JPEG)
+
+    with capture_logs():
+        assert asyncio.run(ask()).status_code == 408
+    app.state.work.close()
+    assert app.state.work.places.taken == 0
+
+
+def test_a_replaced_bundle_answers_without_dropping_what_was_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, photo = tmp_path / "a.onnx", encoded(squares(1)[0])
+    old = write_small_bundle(path)
+    with service(path, watch_seconds=0.02) as client:
+        held, begun = Held(monkeypatch), []
+        asked = threading.Thread(
+            target=lambda: begun.append(client.post("/v1/classify", content=photo, headers=JPEG))
+        )
+        asked.start()
+        assert held.begun.acquire(timeout=DEADLINE)
+        new = write_small_bundle(path, threshold=0.5)
+        wait_until(lambda: client.get("/v1/model").json()["digest"] == new.digest)
+        held.let_go.set()
+        asked.join(DEADLINE)
+        after = client.post("/v1/classify", content=photo, headers=JPEG)
+        assert figure(client, 'binsight_model_reloads_total{result="taken"}') == 1
+        assert figure(client, f'binsight_model_info{{digest="{new.digest}"}}') == 1
+    (before,) = begun
+    assert (before.status_code, before.json()["model"]) == (200, old.digest)
+    assert (after.status_code, after.json()["model"]) == (200, new.digest)
+
+
+def test_a_broken_replacement_leaves_the_old_bundle_answering(tmp_path: Path) -> None:
+    path, photo = tmp_path / "a.onnx", encoded(squares(1)[0])
+    old = write_small_bundle(path)
+    failed = 'binsight_model_reloads_total{result="failed"}'
+    with service(path, watch_seconds=0.02) as client:
+        cut_off = tmp_path / "cut-off"
+        cut_off.write_bytes(path.read_bytes()[:-3])
+        cut_off.replace(path)
+        wait_until(lambda: figure(client, failed) == 1)
+        answer = client.post("/v1/classify", content=photo, headers=JPEG)
+        assert (answer.status_code, answer.json()["model"]) == (200, old.digest)
+        path.unlink()
+        wait_until(lambda: figure(client, failed) == 2)
+        new = write_small_bundle(path, threshold=0.5)
+        wait_until(lambda: client.get("/v1/model").json()["digest"] == new.digest)
+
+
+def test_a_replacement_with_a_class_that_no_bin_takes_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.onnx"
+    old = write_small_bundle(path)
+    with service(path, bins="berlin", watch_seconds=0.02) as client:
+        write_small_bundle(path, classes=["glass", "metal", "moon rock"])
+        wait_until(lambda: figure(client, 'binsight_model_reloads_total{result="failed"}') == 1)
+        assert client.get("/v1/model").json()["digest"] == old.digest
+    write_small_bundle(path, classes=["glass", "metal", "moon rock"])
+    with pytest.raises(BinsError, match="moon rock"):
+        create_app(Settings(model=str(path), bins="berlin"))
+
+
+def test_what_was_asked_is_counted_under_names_that_no_client_makes_up(tmp_path: Path) -> None:
+    bundle, photo = write_small_bundle(tmp_path / "a.onnx"), encoded(squares(1)[0])
+    with service(bundle.path) as client, capture_logs() as logs:
+        name = {"X-Request-ID": "a-1"}
+        response = client.post("/v1/classify", content=photo, headers=JPEG | name)
+        client.post("/v1/classify", content=b"broken", headers=JPEG)
+        client.get("/made-up/path")
+        client.request("BREW", "/v1/classify", headers={"X-Request-ID": 'not "safe"'})
+        told = client.get("/metrics").text
+        ok = 'binsight_requests_total{method="POST",route="/v1/classify",status="200"}'
+        assert figure(client, ok) == 1
+        assert figure(client, 'binsight_photo_errors_total{status="422"}') == 1
+        assert figure(client, "binsight_places_taken") == 0
+    assert response.headers["x-request-id"] == "a-1"
+    assert "made-up" not in told
+    assert "BREW" not in told
+    requests = [one for one in logs if one["event"] == "request"]
+    assert [one["status"] for one in requests] == [200, 422, 404, 405]
+    assert requests[0]["photos"] == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"workers": 0},
+        {"waiting": -1},
+        {"max_photos": 0},
+        {"limits": ImageLimits(max_bytes=0)},
+        {"max_request_bytes": 10},
+        {"body_seconds": 0},
+        {"watch_seconds": -1},
+    ],
+)
+def test_settings_that_cannot_work_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=r"give|seconds"):
+        Settings(**wrong)
+
+
+@pytest.mark.parametrize(("max_bytes", "read"), [(1000, 3), (9, 1)])
+def test_the_rest_of_a_refused_body_is_read_up_to_a_bound(max_bytes: int, read: int) -> None:
+    chunks = [{"type": "http.request", "body": bytes(10), "more_body": n < 2} for n in range(3)]
+    sent: list[Any] = []
+
+    async def refuse(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 413, "headers": []})
+        await send({"type": "http.response.body", "body": b"no"})
+
+    async def receive() -> Any:
+        assert sent[-1]["body"] == b"no", "the answer goes first"
+        return chunks.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "headers": [(b"content-length", b"30")]}
+    asyncio.run(Drained(refuse, max_bytes)(scope, receive, send))
+    assert len(chunks) == 3 - read
+    assert sent[1]["more_body"]
+    assert not sent[-1].get("more_body")

@@ -1,0 +1,40 @@
+/**
+ * Keeps the whole site, model and all, so that it works without a network after the first load.
+ * `binsight web` puts the names of the files here; any change of them is a new version.
+ */
+
+declare const self: ServiceWorkerGlobalScope;
+export {};
+
+const VERSION = "@VERSION@";
+const FILES = "@FILES@".split(" ");
+const OURS = "binsight-";
+
+self.addEventListener("install", (event) => {
+  event.waitUntil(keep().then(() => self.skipWaiting()));
+});
+
+self.addEventListener("activate", (event) => {
+  event.waitUntil(forgetOthers().then(() => self.clients.claim()));
+});
+
+self.addEventListener("fetch", (event) => {
+  if (event.request.method === "GET") event.respondWith(kept(event.request));
+});
+
+async function keep(): Promise<void> {
+  const cache = await caches.open(OURS + VERSION);
+  // An older copy from the browser's own cache must not get in.
+  await cache.addAll(FILES.map((file) => new Request(file, { cache: "no-cache" })));
+}
+
+async function forgetOthers(): Promise<void> {
+  const names = (await caches.keys()).filter((name) => name.startsWith(OURS));
+  await Promise.all(names.map((name) => name !== OURS + VERSION && caches.delete(name)));
+}
+
+async function kept(request: Request): Promise<Response> {
+  const cache = await caches.open(OURS + VERSION);
+  const wanted = request.mode === "navigate" ? "./" : request;
+  return (await cache.match(wanted, { ignoreSearch: true })) ?? fetch(request);
+}
