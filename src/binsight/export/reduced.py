@@ -213,7 +213,7 @@ def _described(
 
 def _chosen(parent: Metadata, after: Answers, shown: Shown) -> tuple[Novelty | None, float, float]:
     """Limit of the novelty, threshold among what it accepts, and the share that is then sure."""
-    known_n = np.ones(len(shown), np.bool_)
+    known_n: NDArray[np.bool_] = np.ones(len(shown), np.bool_)
     novelty = None
     if parent.novelty and after.novelty_n is not None:
         limit = choose_limit(after.novelty_n, accepted=parent.novelty.accepted)

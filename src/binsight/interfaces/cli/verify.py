@@ -7,17 +7,7 @@ from typing import Annotated
 
 import typer
 
-from binsight.bundle import Parity, digest_of, read_verified
-from binsight.errors import UsageError
-from binsight.export.described import size_of
-from binsight.export.formats import BundleRunner, Exported, open_exported
-from binsight.export.measured import TOLERANCES, answers_of, check, compare
-from binsight.runtime import BUILTIN, Classifier, builtin_model
-
 from .models import FILE_OR_NAME
-from .photo_paths import photo_paths
-from .progress import reporting
-from .terminal import printable
 
 
 def verify(
@@ -33,88 +23,6 @@ def verify(
     ] = None,
 ) -> None:
     """Say what a file is, and compare its answers with its parent's; exit 1 if they differ."""
-    exported = open_exported(builtin_model(file) if file in BUILTIN else Path(file))
-    if not photos:
-        if parent:
-            raise UsageError("name photos to compare both on")
-        _tell(exported)
-        return
-    files, bundle = _files(photos), _parent(exported, parent)
-    _tell(exported)
-    parity = _parity(exported, bundle, files)
-    tolerance = TOLERANCES[exported.description.precision]
-    wrong = check(parity, tolerance)
-    typer.echo(
-        f"on {parity.photos} photos   same label {parity.same_label:.1%}, probabilities within "
-        f"{parity.max_difference:.2g}"
-    )
-    typer.secho(f"disagrees: {wrong}" if wrong else "agrees", fg="red" if wrong else "green")
-    if wrong:
-        raise typer.Exit(1)
+    from .verified import verify_any
 
-
-def _tell(exported: Exported) -> None:
-    described = exported.description
-    size = described.preprocess.size
-    lines = {
-        "file": f"{printable(exported.path)} ({size_of(exported.path) / 1e6:.1f} MB)",
-        "format": f"{described.format}, {described.precision}",
-        "network": f"{described.architecture}, {size} x {size}",
-        "classes": printable(", ".join(described.classes)),
-        "gives": ", ".join(described.outputs),
-        "digest": f"{described.digest[:16]}, as it was written",
-        "parent": described.parent[:16]
-        if described.parent
-        else "none: it came from a run or a lesson",
-        "parity": _told(described.parity),
-        "written": f"{described.created}, binsight {described.binsight_version}",
-    }
-    for name, value in lines.items():
-        typer.echo(f"{name:<9}{value}")
-
-
-def _told(parity: Parity | None) -> str:
-    if parity is None:
-        return "not measured when it was written: it could not be run there"
-    return (
-        f"same label on {parity.same_label:.1%} of {parity.photos} photos, probabilities within "
-        f"{parity.max_difference:.2g}, when it was written"
-    )
-
-
-def _files(photos: list[Path]) -> list[Path]:
-    def refuse(error: OSError) -> None:
-        raise UsageError(f"{error.filename}: {error.strerror}") from error
-
-    files = list(photo_paths(photos, problem=refuse))
-    if not files:
-        raise UsageError(f"no photos in {', '.join(map(str, photos))}")
-    return files
-
-
-def _parent(exported: Exported, named: str | None) -> Classifier:
-    """The bundle that was named, or a built-in one, if it is the parent."""
-    wanted = exported.description.parent
-    if named:
-        found = Classifier(named)
-        if wanted not in {None, found.digest}:
-            raise UsageError(
-                f"{named} ({found.digest[:16]}) is not what {exported.path} was made of "
-                f"({str(wanted)[:16]})"
-            )
-        if found.classes != exported.description.classes:
-            raise UsageError(f"{named} has other classes than {exported.path}")
-        return found
-    for path in map(builtin_model, BUILTIN):
-        if digest_of(read_verified(path)) == wanted:
-            return Classifier(path)
-    raise UsageError("give the bundle to compare with: --parent BUNDLE")
-
-
-def _parity(exported: Exported, parent: Classifier, files: list[Path]) -> Parity:
-    spec = exported.description.preprocess
-    runner = exported.open()
-    with reporting("comparing") as report:
-        before = answers_of(BundleRunner(parent), files, parent.metadata.preprocess)
-        after = answers_of(runner, files, spec, progress=report)
-    return compare(before, after)
+    verify_any(file, photos or [], parent)
