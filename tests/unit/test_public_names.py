@@ -30,6 +30,7 @@ def test_a_classifier_is_made_and_asked_this_way() -> None:
         "self": "POSITIONAL_OR_KEYWORD",
         "model": None,
         "threads": "KEYWORD_ONLY",
+        "providers": "KEYWORD_ONLY",
         "limits": "KEYWORD_ONLY",
     }
     assert signature(Classifier.classify) == {
