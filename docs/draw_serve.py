@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from binsight.interfaces.service.application import create_app
 from binsight.interfaces.service.settings import Settings
 
 DOCS = Path(__file__).resolve().parent
-PHOTO = DOCS.parent / "examples" / "glass.jpg"
+PHOTO = DOCS.parent / "examples" / "cardboard.jpg"
 PATH = "/v1/classify?heatmap=true"
-SIZE, MARGIN, LETTER, LINE = (1280, 640), 32, 19, 26
+SIZE, MARGIN, LETTER, LINE = (1280, 640), 32, 18, 24
 GROUND, TEXT, PROMPT = "#101418", "#d8dee4", "#7ee787"
+ADVICE = 40  # letters that are shown
 
 
 def answer() -> dict[str, Any]:
@@ -36,11 +38,12 @@ def shortened(told: dict[str, Any]) -> str:
     (photo,) = told["photos"]
     photo["heatmap"] |= {"base64": photo["heatmap"]["base64"][:12] + "…"}
     photo["bin"] = {name: photo["bin"][name] for name in ("name", "advice")}
-    photo["bin"]["advice"] = photo["bin"]["advice"][:34] + "…"
+    if len(photo["bin"]["advice"]) > ADVICE:
+        photo["bin"]["advice"] = photo["bin"]["advice"][:ADVICE] + "…"
     told["model"] = told["model"][:12] + "…"
     photo["probs"] = {name: round(value, 3) for name, value in photo["probs"].items()}
-    lines = json.dumps(told, indent=1, ensure_ascii=False).splitlines()
-    return "\n".join(lines)
+    text = json.dumps(told, indent=2, ensure_ascii=False)
+    return re.sub(r"\[[\d\s,]+\]", lambda found: " ".join(found[0].split()), text)
 
 
 def draw(told: dict[str, Any]) -> Image.Image:

@@ -48,6 +48,8 @@ def drawn(
     """Yield (seconds, picture): pictures are (H, W, 3) uint8 RGB, with a sensor's noise."""
     random = np.random.default_rng(seed)
     table = np.kron(random.uniform(130, 190, (HEIGHT // 20, WIDTH // 20, 1)), np.ones((20, 20, 3)))
+    table = table.astype(np.float32)
+    noise = random.normal(0, 4, table.shape).astype(np.float32)
     for number in range(round(seconds * rate)):
         at_s = number / rate
         view = table.copy()
@@ -55,7 +57,8 @@ def drawn(
             if (corner := thing.place(at_s)) is not None:
                 (left, top), (width, height) = corner, thing.size
                 view[top : top + height, left : left + width] = thing.colour
-        view = view * light(at_s) + random.normal(0, 4, view.shape)
+        view *= np.float32(light(at_s))
+        view += np.roll(noise, 7 * number, axis=0)  # fresh noise for each picture takes long
         yield at_s, np.clip(view, 0, 255).astype(np.uint8)
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from binsight.bundle import Metadata
-from binsight.preprocess import load
+from binsight.preprocess import PreprocessSpec, load
 from binsight.runtime.cpus import available_cpus
 
 from .measured import Answers, Floats
@@ -66,7 +66,7 @@ def convert(source: Source, draft: Path, request: Request) -> tuple[str, ...]:
         content = _converted(network, size)
         if is_int8:
             assert request.calibration is not None
-            images = _images(request.calibration.files, source.metadata)
+            images = _Images(request.calibration.files, source.metadata.preprocess)
             content = _quantised(content, images)
     draft.write_bytes(content)
     _add_labels(draft, source.metadata)
@@ -133,13 +133,23 @@ def _converted(network: Any, size: int) -> bytes:
     return bytes(made.model_content())
 
 
-def _images(files: Sequence[Path], metadata: Metadata) -> Iterator[dict[str, Floats]]:
-    for file in files:
-        image = load(file, metadata.preprocess).transpose(1, 2, 0)[np.newaxis]
-        yield {"args_0": np.ascontiguousarray(image)}
+class _Images:
+    """Photos as the file takes them; the quantiser goes through them more than once."""
+
+    def __init__(self, files: Sequence[Path], spec: PreprocessSpec) -> None:
+        self._files = files
+        self._spec = spec
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __iter__(self) -> Iterator[dict[str, Floats]]:
+        for file in self._files:
+            image_hwc = load(file, self._spec).transpose(1, 2, 0)
+            yield {"args_0": np.ascontiguousarray(image_hwc[np.newaxis])}
 
 
-def _quantised(content: bytes, images: Iterator[dict[str, Floats]]) -> bytes:
+def _quantised(content: bytes, images: _Images) -> bytes:
     """Integers for activations and, with a scale for each channel, for weights."""
     from ai_edge_quantizer import qtyping, quantizer
 

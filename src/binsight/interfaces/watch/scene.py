@@ -106,6 +106,8 @@ class Scene:
             return False
         if at_s - self._anchor_at_s < self.options.still_s:
             self.state = State.STILL
+            if self._known_like(grey) is not None:  # taken away; what comes next is another thing
+                self._answered = None
             return False
         return self._settled(grey, at_s, passed_s)
 
@@ -116,7 +118,7 @@ class Scene:
     def _settled(self, grey: Grey, at_s: float, passed_s: float) -> bool:
         if not self._known:
             self._known.append(grey)
-        same = next((one for one in self._known if self._looks_like(grey, one)), None)
+        same = self._known_like(grey)
         if same is not None:
             self.state, self._answered = State.EMPTY, None
             self._learn(same, grey, passed_s)
@@ -129,6 +131,9 @@ class Scene:
         if at_s - self._answered_at_s >= self.options.settle_s:
             self._known.append(self._answered)
         return new
+
+    def _known_like(self, grey: Grey) -> Grey | None:
+        return next((one for one in self._known if self._looks_like(grey, one)), None)
 
     def _looks_like(self, grey: Grey, scene: Grey) -> bool:
         return self._share(grey, scene) < self.options.area

@@ -67,6 +67,10 @@ def test_the_same_thing_again_after_an_empty_view_is_new() -> None:
     assert answers(20, CAN, Thing(RED, lying(12, 18))) == [5.0, 13.0]
 
 
+def test_a_thing_of_like_brightness_in_the_same_place_is_new_after_a_short_gap() -> None:
+    assert answers(12, Thing(RED, lying(4, 6)), Thing(BLUE, lying(6.5, 12))) == [5.0, 7.6]
+
+
 def test_a_thing_that_creeps_does_not_lie_still() -> None:
     creeping = Thing(RED, lambda at_s: (int(10 * at_s), 90) if at_s > 4 else None)
     assert answers(20, creeping) == []
