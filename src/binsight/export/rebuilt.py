@@ -93,10 +93,10 @@ class Rebuilt(nn.Module):
         """Answer images (N, 3, size, size)."""
         made: dict[str, Any] = {INPUT: images}
         for step in self._steps:
-            made[step.output] = self._apply(step, made)
+            made[step.output] = self._computed(step, made)
         return tuple(made[name] for name in self.outputs)
 
-    def _apply(self, step: _Step, made: dict[str, Any]) -> Any:
+    def _computed(self, step: _Step, made: dict[str, Any]) -> Any:
         taken = [made[name] if name in made else self._constant(name) for name in step.inputs]
         return OPERATORS[step.operator](step.attributes, *taken)
 
@@ -104,7 +104,7 @@ class Rebuilt(nn.Module):
         """Keep what a step makes of constants alone, such as a Cast of stored weights."""
         if not all(name in self._names or name in self._plain for name in step.inputs):
             return False
-        self._keep(step.output, self._apply(step, {}))
+        self._keep(step.output, self._computed(step, {}))
         return True
 
     def _keep(self, name: str, value: Any) -> None:
@@ -206,7 +206,8 @@ def _sides(attributes: Attributes, size: int) -> tuple[list[int], list[int]]:
 
 def _gemm(attributes: Attributes, a: Tensor, b: Tensor, c: Tensor | None = None) -> Tensor:
     weight = b if attributes.get("transB") else b.T
-    alpha, beta = attributes.get("alpha", 1.0), attributes.get("beta", 1.0)
+    alpha: float = attributes.get("alpha", 1.0)
+    beta: float = attributes.get("beta", 1.0)
     if attributes.get("transA"):
         a = a.T
     if alpha == 1 and (c is None or (beta == 1 and c.dim() == 1)):
@@ -256,7 +257,8 @@ def _layer_norm(
 
 
 def _hard_sigmoid(attributes: Attributes, values: Tensor) -> Tensor:
-    slope, offset = attributes.get("alpha", 0.2), attributes.get("beta", 0.5)
+    slope: float = attributes.get("alpha", 0.2)
+    offset: float = attributes.get("beta", 0.5)
     if abs(slope - 1 / 6) < 1e-6 and offset == 0.5:
         return functional.hardsigmoid(values)
     return (slope * values + offset).clamp(0, 1)

@@ -160,7 +160,7 @@ class TensorRtRunner:
     def _batch(self, images_nchw: Floats) -> dict[str, Floats]:
         import torch
 
-        stream = torch.cuda.Stream()
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         with torch.cuda.stream(stream):
             images = torch.from_numpy(np.ascontiguousarray(images_nchw)).cuda()
             self._context.set_input_shape(INPUT, tuple(images.shape))
