@@ -158,8 +158,8 @@ async def _classify(
     failed = [one for one in told if isinstance(one.answer, ImageError)]
     _note(request, photos=len(told), unusable=len(failed))
     if len(told) == 1 and failed:
-        why = failed[0].values["error"]
-        raise RefusedError(why["status"], why["detail"])
+        wrong = failed[0].values["error"]
+        raise RefusedError(wrong["status"], wrong["detail"])
     return JSONResponse({"model": model.classifier.digest, "photos": [one.values for one in told]})
 
 
