@@ -1,8 +1,8 @@
 """LiteRT, once TensorFlow Lite: ``.tflite`` for Android, iOS and small boards.
 
 The file takes one image of shape (1, size, size, 3), as phones keep pictures, and is otherwise told
-the same numbers as a bundle. ``int8`` computes with integers up to the last feature map; the head
-stays in float32. Labels and the description of the input are also in the file itself: it ends in a
+the same numbers as a bundle. ``int8`` computes with integers up to the last feature map; pooling
+and head stay in float32. Labels and the description of the input are also in the file itself: it ends in a
 zip archive with ``labels.txt`` and ``preprocess.json``, where Android's tools look for them.
 """
 
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["convert", "open_runner"]
 
 SIGNATURE = "serving_default"
-# What the features of torchvision's networks are made of. The head and the softmax are not here.
+# What the features of torchvision's networks are made of. MEAN is not here: it makes the embedding,
+# and where an output is in integers the quantiser leaves its signature at a tensor that is gone.
 INTEGER = (
     "ADD",
     "AVERAGE_POOL_2D",
@@ -39,7 +40,6 @@ INTEGER = (
     "HARD_SWISH",
     "LOGISTIC",
     "MAX_POOL_2D",
-    "MEAN",
     "MUL",
     "PAD",
     "RELU",
