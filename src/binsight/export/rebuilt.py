@@ -8,6 +8,7 @@ what that gives is compared with what ONNX Runtime gives.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -256,6 +257,12 @@ def _layer_norm(
     return functional.layer_norm(values, shape, weight, bias, attributes.get("epsilon", 1e-5))
 
 
+def _flatten(attributes: Attributes, values: Tensor) -> Tensor:
+    """To a matrix, whatever the axis."""
+    rows = math.prod(values.shape[: attributes.get("axis", 1)])
+    return values.reshape(rows, -1)
+
+
 def _hard_sigmoid(attributes: Attributes, values: Tensor) -> Tensor:
     slope: float = attributes.get("alpha", 0.2)
     offset: float = attributes.get("beta", 0.5)
@@ -295,7 +302,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "Conv": _conv,
     "Div": lambda _, a, b: a / b,
     "Erf": lambda _, values: torch.erf(values),
-    "Flatten": lambda attributes, values: values.flatten(attributes.get("axis", 1)),
+    "Flatten": _flatten,
     "Gemm": _gemm,
     "GlobalAveragePool": lambda _, values: values.mean((2, 3), keepdim=True),
     "HardSigmoid": _hard_sigmoid,

@@ -119,9 +119,12 @@ def _keep(model: Any, outputs: Sequence[str]) -> None:
 
 def _halved(model: Any, inside: list[str]) -> Any:
     from onnxruntime.transformers.float16 import convert_float_to_float16
+    from onnxruntime.transformers.onnx_model import OnnxModel
 
     outside = [node.name for node in model.graph.node if node.name not in inside]
-    return convert_float_to_float16(model, keep_io_types=True, node_block_list=outside)
+    halved = OnnxModel(convert_float_to_float16(model, keep_io_types=True, node_block_list=outside))
+    halved.topological_sort()  # its casts come last
+    return halved.model
 
 
 def _quantised(model: Any, inside: list[str], calibration: Calibration) -> Any:
