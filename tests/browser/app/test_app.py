@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from .conftest import PATIENCE, serving
+from served_app import PATIENCE, serving
 
 pytestmark = pytest.mark.browser
 
