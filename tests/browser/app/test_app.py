@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from .conftest import PATIENCE, serving
+from served_app import PATIENCE, serving
 
 pytestmark = pytest.mark.browser
 
@@ -46,7 +45,7 @@ def upload(page: Any, *files: Any) -> None:
 def answer(page: Any) -> str:
     heading = page.locator(".bs-card h2")
     heading.wait_for()
-    return str(heading.inner_text())
+    return str(heading.text_content())  # as it is, not as the style sheet writes it
 
 
 def test_an_uploaded_photo_is_answered(visit: Visit, address: str) -> None:

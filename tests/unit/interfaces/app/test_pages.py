@@ -18,7 +18,7 @@ from binsight.interfaces.app import script
 from binsight.interfaces.app.examples import example, example_names
 from binsight.interfaces.app.settings import Settings
 
-SLOW = 60  # seconds; nothing here takes that long, but a busy machine may
+SLOW = 300  # seconds; nothing here takes that long, but a busy machine may
 HOSTILE = "<img src=x onerror=alert(1)>**.png"
 OWN_BINS = """
 [[bins]]
