@@ -126,7 +126,7 @@ def test_a_cut_photo_never_ends_the_page(page) -> None:
 
 def test_the_camera(page) -> None:
     page.click("#open-camera")
-    page.wait_for_function("document.querySelector('video').videoWidth > 0")
+    page.wait_for_function("() => document.querySelector('video').videoWidth > 0")
     page.click("#shutter")
     page.wait_for_selector("#result", timeout=LOADED_MS)
     assert page.inner_text("#caption") == "From the camera"

@@ -14,7 +14,7 @@ __all__ = ["serving"]
 class SiteHandler(SimpleHTTPRequestHandler):
     """Static files with the types that browsers insist on, asked about anew each time."""
 
-    extensions_map = {  # noqa: RUF012 - as the base class has it
+    extensions_map = {  # noqa: RUF012 - as the class above has it
         "": "application/octet-stream",
         ".css": "text/css; charset=utf-8",
         ".html": "text/html; charset=utf-8",
