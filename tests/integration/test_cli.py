@@ -72,6 +72,16 @@ SURFACE = {
         *("--check", "--class", "--help", "--json", "--layer", "--method", "--model", "--out"),
         *("--run", "--sample", "photos"),
     ],
+    "app": [
+        "--bins",
+        "--certificate",
+        "--corrections",
+        "--help",
+        "--host",
+        "--key",
+        "--model",
+        "--port",
+    ],
     "bench": ["--batch", "--help", "--json", "--runs", "--starts", "--threads", "files"],
     "export": [
         *("--accepted", "--fp16", "--help", "--int8", "--licence", "--out", "--part", "--photos"),
