@@ -19,6 +19,16 @@ from .train import (
     resumed,
     where,
 )
+from .train_options import (
+    Accelerator,
+    Arch,
+    Cache,
+    Changes,
+    Resume,
+    Shares,
+    Weights,
+    Workers,
+)
 
 if TYPE_CHECKING:
     from binsight.training.run import Run
@@ -28,7 +38,7 @@ def distill(
     out: Annotated[Path, typer.Option(help="The run folder of the student.")],
     teachers: Annotated[
         list[Path] | None,
-        typer.Argument(help="Trained runs; of several, the mean is learned.", metavar="RUN..."),
+        typer.Argument(help="Trained runs; of several, the mean is learned.", metavar="RUN"),
     ] = None,
     photos: Annotated[
         list[Path] | None,
@@ -38,27 +48,14 @@ def distill(
     recipe: Annotated[
         str | None, typer.Option(help="student, or a TOML file. [default: student]")
     ] = None,
-    arch: Annotated[
-        str | None, typer.Option(help="torchvision's name; as --set architecture=NAME.")
-    ] = None,
-    weights: Annotated[
-        str, typer.Option(help="imagenet (downloaded once), none, or a weight file.")
-    ] = "imagenet",
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", help="Change one value: views=8.")
-    ] = None,
-    shares: Annotated[
-        list[str] | None,
-        typer.Option("--share", help="As for train: web=0.2; else the teacher's."),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on after the last whole epoch in --out.")
-    ] = False,
-    workers: Annotated[int, typer.Option(help="Processes that prepare photos.", min=0)] = 2,
-    accelerator: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
-    cache: Annotated[
-        Path | None, typer.Option(help="Share between runs what teachers say of views.")
-    ] = None,
+    arch: Arch = None,
+    weights: Weights = "imagenet",
+    changes: Changes = None,
+    shares: Shares = None,
+    resume: Resume = False,
+    workers: Workers = 2,
+    accelerator: Accelerator = "auto",
+    cache: Cache = None,
 ) -> None:
     """Train a student on what larger networks say of the same photos, as well as on labels."""
     changes = [*([f"architecture={arch}"] if arch else []), *(changes or [])]

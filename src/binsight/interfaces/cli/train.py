@@ -14,6 +14,16 @@ from binsight.errors import UsageError
 
 from .extras import needs_extra
 from .progress import reporting
+from .train_options import (
+    Accelerator,
+    Arch,
+    Cache,
+    Changes,
+    Resume,
+    Shares,
+    Weights,
+    Workers,
+)
 
 if TYPE_CHECKING:
     from binsight.training.recipe import Recipe
@@ -55,29 +65,15 @@ def train(
         str | None,
         typer.Option(help="default, accurate, student, seed, or a TOML file. [default: default]"),
     ] = None,
-    arch: Annotated[
-        str | None, typer.Option(help="torchvision's name; as --set architecture=NAME.")
-    ] = None,
-    weights: Annotated[
-        str, typer.Option(help="imagenet (downloaded once), none, or a weight file.")
-    ] = "imagenet",
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", help="Change one value: epochs=3.")
-    ] = None,
-    shares: Annotated[
-        list[str] | None,
-        typer.Option("--share", help="Draw only this part of a folder each epoch: web=0.2."),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on after the last whole epoch in --out.")
-    ] = False,
-    workers: Annotated[int, typer.Option(help="Processes that prepare photos.", min=0)] = 2,
-    accelerator: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
+    arch: Arch = None,
+    weights: Weights = "imagenet",
+    changes: Changes = None,
+    shares: Shares = None,
+    resume: Resume = False,
+    workers: Workers = 2,
+    accelerator: Accelerator = "auto",
     tensorboard: Annotated[bool, typer.Option(help="Also write TensorBoard logs.")] = False,
-    cache: Annotated[
-        Path | None,
-        typer.Option(help="Share between runs what frozen stages and teachers make of views."),
-    ] = None,
+    cache: Cache = None,
     teachers: Annotated[
         list[Path] | None,
         typer.Option("--teacher", help="A run to learn from, as well as from labels."),
