@@ -16,7 +16,7 @@ import typer
 from command_line import RUN, SOURCE, binsight, on_terminal, output, program, refusal, surroundings
 from PIL import Image
 from small_bundle import SmallBundle
-from tiny_training import draw_photos
+from tiny_training import draw_photos, write_weights
 
 from binsight import __version__
 from binsight.interfaces.cli import app
@@ -144,7 +144,8 @@ def trained(photos: Path) -> Trained:
     here = photos.parent
     split, run, bundle = here / "split.csv", here / "run", here / "mine.onnx"
     output("data", "split", photos, "--out", split)
-    said_train = output("train", photos, "--split", split, "--out", run, *TINY)
+    first = write_weights(here / "first.safetensors", size=64)
+    said_train = output("train", photos, "--split", split, "--out", run, *TINY, "--weights", first)
     said_export = output("export", run, "--out", bundle)
     return Trained(photos, split, run, bundle, said_train, said_export)
 
