@@ -84,16 +84,27 @@ def fit_head(
     start_cd = np.column_stack([prior.weight_cd * scale, prior.bias_c]).astype(np.float32)
     start_cd /= np.float32(prior.temperature)
     wanted_nc = np.eye(len(start_cd), dtype=np.float32)[labels_n]
-    step_dd = _inverse_bound(x_nd, share_n1, pull)
+    # Slopes never leave the space that the rows span, which is small where photos are few.
+    basis_dk = _basis(x_nd)
+    z_nk, begin_ck = x_nd @ basis_dk, start_cd @ basis_dk
+    step_kk = _inverse_bound(z_nk, share_n1, pull)
 
-    def downhill(at_cd: Floats) -> Floats:
-        error_nc = (_softmax(x_nd @ at_cd.T) - wanted_nc) * share_n1
-        slope_cd = error_nc.T @ x_nd + pull * (at_cd - start_cd)
-        result_cd: Floats = at_cd - slope_cd @ step_dd
-        return result_cd
+    def downhill(at_ck: Floats) -> Floats:
+        error_nc = (_softmax(z_nk @ at_ck.T) - wanted_nc) * share_n1
+        slope_ck = error_nc.T @ z_nk + pull * (at_ck - begin_ck)
+        result_ck: Floats = at_ck - slope_ck @ step_kk
+        return result_ck
 
-    found_cd = _accelerated(start_cd, downhill)
+    found_cd = start_cd + (_accelerated(begin_ck, downhill) - begin_ck) @ basis_dk.T
     return Head(found_cd[:, :-1] / scale, found_cd[:, -1])
+
+
+def _basis(x_nd: Floats) -> Floats:
+    """Orthonormal columns (D, K) that span the rows, K the smaller of N and D."""
+    if len(x_nd) >= x_nd.shape[1]:
+        return np.eye(x_nd.shape[1], dtype=np.float32)
+    basis_dk: Floats = np.linalg.qr(x_nd.T.astype(np.float64))[0].astype(np.float32)
+    return basis_dk
 
 
 def _softmax(logits_nc: Floats) -> Floats:
