@@ -76,7 +76,7 @@ def _table(seen: Sequence[Seen], where: Sequence[str]) -> None:
     columns: dict[str, Sequence[object]] = {
         "Photo": [_thumb(photo) for photo in seen],
         "It is": [_label(photo) for photo in seen],
-        "Sure": [photo.prediction.confidence for photo in seen],
+        "Sure": [100 * photo.prediction.confidence for photo in seen],
         "Bin": where,
         "File": [photo.photo.name for photo in seen],
     }
@@ -88,7 +88,7 @@ def _table(seen: Sequence[Seen], where: Sequence[str]) -> None:
         row_height=56,
         column_config={
             "Photo": st.column_config.ImageColumn(width=64),
-            "Sure": st.column_config.NumberColumn(format="percent", width=64),
+            "Sure": st.column_config.NumberColumn(format="%.0f %%", width=64),
         },
     )
 

@@ -26,6 +26,7 @@ def options(host: str, port: int, certificate: Path | None, key: Path | None) ->
         "browser.gatherUsageStats": False,
         "logger.hideWelcomeMessage": True,  # it would ask the internet for this machine's address
         "client.toolbarMode": "minimal",
+        "client.disableDataExport": True,  # many.as_csv is the one way, with names made harmless
         "client.showErrorDetails": "none",
         "theme.light.primaryColor": GREEN,
         "theme.dark.primaryColor": LIGHT_GREEN,
