@@ -28,7 +28,7 @@ __all__ = ["pupil_of", "teach"]
 
 Floats = NDArray[np.float32]
 Progress = Callable[[int, int], None]
-PARITY_PHOTOS = 32
+PARITY_PHOTOS = 20
 HELD_OUT_AND_TAUGHT = "held out and taught"  # what a lesson chooses threshold and limit on
 
 
