@@ -86,7 +86,8 @@ def fit_head(
     wanted_nc = np.eye(len(start_cd), dtype=np.float32)[labels_n]
     # Slopes never leave the space that the rows span, which is small where photos are few.
     basis_dk = _basis(x_nd)
-    z_nk, begin_ck = x_nd @ basis_dk, start_cd @ basis_dk
+    z_nk: Floats = x_nd @ basis_dk
+    begin_ck: Floats = start_cd @ basis_dk
     step_kk = _inverse_bound(z_nk, share_n1, pull)
 
     def downhill(at_ck: Floats) -> Floats:
@@ -95,7 +96,8 @@ def fit_head(
         result_ck: Floats = at_ck - slope_ck @ step_kk
         return result_ck
 
-    found_cd = start_cd + (_accelerated(begin_ck, downhill) - begin_ck) @ basis_dk.T
+    moved_ck: Floats = _accelerated(begin_ck, downhill) - begin_ck
+    found_cd: Floats = start_cd + moved_ck @ basis_dk.T
     return Head(found_cd[:, :-1] / scale, found_cd[:, -1])
 
 
