@@ -1,8 +1,8 @@
 """LiteRT, once TensorFlow Lite: ``.tflite`` for Android, iOS and small boards.
 
 The file takes one image of shape (1, size, size, 3), as phones keep pictures, and is otherwise told
-the same numbers as a bundle. ``int8`` computes with integers up to the last feature map; pooling
-and head stay in float32. Labels and the description of the input are also in the file itself: it
+the same numbers as a bundle. ``int8`` computes with integers up to the last feature map, but for
+the first convolutions; pooling and head stay in float32. Labels and the description of the input are also in the file itself: it
 ends in a zip archive with ``labels.txt`` and ``preprocess.json``, where Android's tools look for
 them.
 """
@@ -10,6 +10,7 @@ them.
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from binsight.runtime.cpus import available_cpus
 
 from .measured import Answers, Floats
 from .quiet import converting
+from .reduced import KEPT_FIRST
 
 if TYPE_CHECKING:
     from .described import Description
@@ -135,10 +137,14 @@ def _converted(network: Any, size: int) -> bytes:
 
 
 class _Images:
-    """Photos as the file takes them; the quantiser goes through them more than once."""
+    """Photos as the file takes them; the quantiser goes through them more than once.
+
+    They come in random order, since its ranges are moving averages: of photos sorted by class it
+    would remember the last class.
+    """
 
     def __init__(self, files: Sequence[Path], spec: PreprocessSpec) -> None:
-        self._files = files
+        self._files = [files[place] for place in np.random.default_rng(0).permutation(len(files))]
         self._spec = spec
 
     def __len__(self) -> int:
@@ -154,17 +160,38 @@ def _quantised(content: bytes, images: _Images) -> bytes:
     """Integers for activations and, with a scale for each channel, for weights."""
     from ai_edge_quantizer import qtyping, quantizer
 
+    operation, algorithm = qtyping.TFLOperationName, "no_quantize"
     maker = quantizer.Quantizer(content)
-    for operation in INTEGER:
+    for name in INTEGER:
         maker.add_static_config(
-            regex=".*",
-            operation_name=qtyping.TFLOperationName(operation),
-            activation_num_bits=8,
-            weight_num_bits=8,
+            regex=".*", operation_name=operation(name), activation_num_bits=8, weight_num_bits=8
+        )
+    for scope in _first_convolutions(content):
+        maker.update_quantization_recipe(
+            f"^{re.escape(scope)}$", operation.ALL_SUPPORTED, algorithm_key=algorithm
         )
     ranges = maker.calibrate({SIGNATURE: images}, num_threads=available_cpus())
     result = maker.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
     return bytes(result.quantized_model)
+
+
+def _first_convolutions(content: bytes) -> list[str]:
+    """Scopes, as the quantiser calls them, of convolutions that stay in float32.
+
+    See `reduced.KEPT_FIRST`.
+    """
+    from ai_edge_litert.schema_py_generated import BuiltinOperator
+    from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flatbuffer
+
+    model = flatbuffer.read_model(content)
+    (graph,) = model.subgraphs
+    kinds = {BuiltinOperator.CONV_2D, BuiltinOperator.DEPTHWISE_CONV_2D}
+    scopes = [
+        flatbuffer.get_op_scope(one, graph.tensors)
+        for one in graph.operators
+        if model.operatorCodes[one.opcodeIndex].builtinCode in kinds
+    ]
+    return scopes[: int(KEPT_FIRST * len(scopes))]
 
 
 def _add_labels(draft: Path, metadata: Metadata) -> None:

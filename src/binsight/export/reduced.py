@@ -46,7 +46,7 @@ from .measured import Answers, answers_of, compare, fall_of, times_as_fast
 from .network_part import fold_half, nodes_of_network, round_weights, store_half
 from .shown import Shown
 
-__all__ = ["Calibration", "Written", "check_reducible", "reduce_bundle"]
+__all__ = ["KEPT_FIRST", "Calibration", "Written", "check_reducible", "reduce_bundle"]
 
 # What is left out computes in float32 between two conversions.
 QUANTISED = ("Conv", "Clip", "Add")
