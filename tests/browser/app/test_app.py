@@ -78,6 +78,8 @@ def test_where_it_looked_is_drawn(visit: Visit, address: str) -> None:
 def test_a_photo_from_the_camera_is_answered(visit: Visit, address: str) -> None:
     page = visit(address, size=PHONE)
     page.get_by_text("Camera", exact=True).click()
+    playing = "[...document.querySelectorAll('video')].some(one => one.currentTime > 0.5)"
+    page.wait_for_function(playing)  # a photo of a camera that is still waking up is none
     page.get_by_role("button", name="Take Photo").click()
     assert answer(page)
 
