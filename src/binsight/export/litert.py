@@ -2,9 +2,9 @@
 
 The file takes one image of shape (1, size, size, 3), as phones keep pictures, and is otherwise told
 the same numbers as a bundle. ``int8`` computes with integers up to the last feature map, but for
-the first convolutions; pooling and head stay in float32. Labels and the description of the input are also in the file itself: it
-ends in a zip archive with ``labels.txt`` and ``preprocess.json``, where Android's tools look for
-them.
+the first convolutions; pooling and head stay in float32. Labels and the description of the input
+are also in the file itself: it ends in a zip archive with ``labels.txt`` and ``preprocess.json``,
+where Android's tools look for them.
 """
 
 from __future__ import annotations
