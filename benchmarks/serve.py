@@ -93,6 +93,8 @@ class User:
             self._streams = None
 
     async def _exchange(self, content: bytes) -> tuple[int, dict[str, str], bytes]:
+        if self._streams and self._streams[0].at_eof():  # the service ends idle connections
+            self.close()
         if self._streams is None:
             self._streams = await asyncio.open_connection("127.0.0.1", self._port)
         reader, writer = self._streams
