@@ -20,11 +20,11 @@ import threading
 from pathlib import Path
 
 from fastapi.testclient import TestClient
-from platformdirs import user_cache_path
 from playwright.sync_api import Page, sync_playwright
 from structlog.testing import capture_logs
 
 from binsight import Classifier
+from binsight.files import cache_folder
 from binsight.interfaces.service.application import create_app
 from binsight.interfaces.service.settings import Settings
 from binsight.interfaces.web.server import serving
@@ -97,7 +97,7 @@ def by_page(photos: list[Path], classifier: Classifier, chromium: str) -> list[d
     """What the page says in Chromium."""
     with tempfile.TemporaryDirectory() as temporary:
         site = Path(temporary) / "site"
-        cache = user_cache_path("binsight", appauthor=False) / "web"
+        cache = cache_folder() / "web"
         write_site(site, classifier, wasm=fetch_wasm(cache))
         return asked(site, photos, chromium)
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from .errors import BinsError
 
-__all__ = ["ASK", "Bin", "Bins", "Decision", "built_in_schemes", "load_bins"]
+__all__ = ["ASK", "Bin", "Bins", "Decision", "built_in_schemes", "load_bins", "load_fitting_bins"]
 
 ASK = "ask a person"
 WRONG = 1.0  # what a thing in a wrong bin costs if nothing else is said
@@ -160,6 +160,20 @@ def built_in_schemes() -> tuple[str, ...]:
     folder = resources.files(__package__) / "schemes"
     names = (Path(item.name) for item in folder.iterdir())
     return tuple(sorted(name.stem for name in names if name.suffix == ".toml"))
+
+
+def load_fitting_bins(path_or_scheme_name: str, classes: Iterable[str]) -> Bins:
+    """Read bins that take all of these classes.
+
+    Raises:
+        BinsError: see `load_bins`, or a class has no bin; the message names the file or scheme.
+    """
+    bins = load_bins(path_or_scheme_name)
+    try:
+        bins.require(classes)
+    except BinsError as error:
+        raise BinsError(f"{path_or_scheme_name}: {error}") from error
+    return bins
 
 
 def load_bins(path_or_scheme_name: str | os.PathLike[str]) -> Bins:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["replacing", "write_text"]
+__all__ = ["cache_folder", "replacing", "write_text"]
 
 
 @contextmanager
@@ -30,6 +30,13 @@ def write_text(path: Path, text: str) -> None:
     """Replace ``path`` by ``text`` in UTF-8 with Unix line ends."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def cache_folder() -> Path:
+    """The user's folder for what can be made again."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("binsight", appauthor=False)
 
 
 def _umask() -> int:

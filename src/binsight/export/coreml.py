@@ -77,7 +77,7 @@ class CoreMlRunner:
             name: np.concatenate([row[name] for row in rows]).astype(np.float32)
             for name in self._outputs
         }
-        return Answers(made["probs"], made.get("embedding"), made.get("novelty"))
+        return Answers.by_name(made)
 
 
 def _converted(network: Any, outputs: Sequence[str], size: int, *, is_half: bool) -> Any:

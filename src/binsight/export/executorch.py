@@ -74,7 +74,7 @@ class ExecuTorchRunner:
         made = {
             name: np.concatenate(part) for name, *part in zip(self._outputs, *rows, strict=True)
         }
-        return Answers(made["probs"], made.get("embedding"), made.get("novelty"))
+        return Answers.by_name(made)
 
     def _row(self, image_chw: Floats) -> list[Floats]:
         import torch

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from binsight.bundle import OUTPUTS, Metadata, Parity, Precision
 from binsight.errors import MissingExtraError, NotABundleError, ParityError, UsageError
@@ -40,7 +40,7 @@ from .measured import (
     Floats,
     Progress,
     Runner,
-    answers_of,
+    answers_of_each,
     check,
     compare,
     fall_of,
@@ -59,6 +59,16 @@ __all__ = [
     "precision_of",
     "write_exported",
 ]
+
+TAKEN_OVER = (
+    "classes",
+    "preprocess",
+    "architecture",
+    "temperature",
+    "threshold",
+    "threshold_risk",
+    "licence",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,8 +292,8 @@ def write_exported(chosen: Format, source: Source, out: Path, request: Request) 
 
 def _compared(source: Source, runner: Runner, request: Request) -> tuple[Parity, dict[str, float]]:
     files, spec = request.photos.files, source.metadata.preprocess
-    before = answers_of(BundleRunner(source.classifier), files, spec)
-    after = answers_of(runner, files, spec, progress=request.progress)
+    both = (BundleRunner(source.classifier), runner)
+    before, after = answers_of_each(both, files, spec, progress=request.progress)
     metrics = {}
     if request.precision == "int8":
         metrics = fall_of(before, after, request.photos.labels_n, "int8")
@@ -306,45 +316,38 @@ def _described(
 
     metadata = source.metadata
     return Description(
+        **_taken_over(metadata),
         format=chosen.name,
         precision=precision,
         outputs=outputs,
-        classes=metadata.classes,
-        preprocess=metadata.preprocess,
-        architecture=metadata.architecture,
-        temperature=metadata.temperature,
-        threshold=metadata.threshold,
-        threshold_risk=metadata.threshold_risk,
         novelty=metadata.novelty if "novelty" in outputs else None,
         parent=source.digest,
         digest=digest,
         parity=None,
         binsight_version=__version__,
-        licence=metadata.licence,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _taken_over(metadata: Metadata) -> dict[str, Any]:
+    """What a description says in the words of a bundle."""
+    return {name: getattr(metadata, name) for name in TAKEN_OVER}
 
 
 def _of_bundle(classifier: Classifier) -> Description:
     """A bundle's own description, in the words of all formats."""
     metadata = classifier.metadata
     return Description(
+        **_taken_over(metadata),
         format="onnx",
         precision=precision_of(classifier.path),
         outputs=(*OUTPUTS, "novelty") if metadata.novelty else OUTPUTS,
-        classes=metadata.classes,
-        preprocess=metadata.preprocess,
-        architecture=metadata.architecture,
-        temperature=metadata.temperature,
-        threshold=metadata.threshold,
-        threshold_risk=metadata.threshold_risk,
         novelty=metadata.novelty,
         parent=metadata.reduced.parent if metadata.reduced else None,
         digest=classifier.digest,
         parity=metadata.parity,
         metrics=metadata.metrics,
         binsight_version=metadata.binsight_version,
-        licence=metadata.licence,
         created=metadata.created,
     )
 

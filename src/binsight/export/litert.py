@@ -24,7 +24,7 @@ from binsight.runtime.cpus import available_cpus
 
 from .measured import Answers, Floats
 from .quiet import converting
-from .reduced import KEPT_FIRST
+from .reduced import kept_first
 
 if TYPE_CHECKING:
     from .described import Description
@@ -106,12 +106,8 @@ class LiteRtRunner:
     def run(self, images_nchw: Floats) -> Answers:
         """Answer image by image, since the file takes one at a time."""
         rows = [self._row(image) for image in images_nchw]
-        novelty = [row["novelty"] for row in rows if "novelty" in row]
-        return Answers(
-            np.concatenate([row["probs"] for row in rows]),
-            np.concatenate([row["embedding"] for row in rows]),
-            np.concatenate(novelty) if novelty else None,
-        )
+        made = {name: np.concatenate([row[name] for row in rows]) for name in self._outputs}
+        return Answers.by_name(made)
 
     def _row(self, image_chw: Floats) -> dict[str, Floats]:
         image_nhwc = np.ascontiguousarray(image_chw.transpose(1, 2, 0)[np.newaxis])
@@ -178,7 +174,7 @@ def _quantised(content: bytes, images: _Images) -> bytes:
 def _first_convolutions(content: bytes) -> list[str]:
     """Scopes, as the quantiser calls them, of convolutions that stay in float32.
 
-    See `reduced.KEPT_FIRST`.
+    See `reduced.kept_first`.
     """
     from ai_edge_litert.schema_py_generated import BuiltinOperator
     from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flatbuffer
@@ -191,7 +187,7 @@ def _first_convolutions(content: bytes) -> list[str]:
         for one in graph.operators
         if model.operatorCodes[one.opcodeIndex].builtinCode in kinds
     ]
-    return scopes[: int(KEPT_FIRST * len(scopes))]
+    return kept_first(scopes)
 
 
 def _add_labels(draft: Path, metadata: Metadata) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Literal, NamedTuple, Protocol
@@ -49,6 +49,11 @@ class Answers(NamedTuple):
     embedding_nd: Floats | None = None
     novelty_n: Floats | None = None
 
+    @classmethod
+    def by_name(cls, made: Mapping[str, Floats]) -> Answers:
+        """From outputs by their names in a bundle."""
+        return cls(made["probs"], made.get("embedding"), made.get("novelty"))
+
 
 class Runner(Protocol):
     """An exported file, opened and ready to answer."""
@@ -78,12 +83,31 @@ def answers_of(
     *,
     progress: Progress | None = None,
 ) -> Answers:
-    """What a runner says of photos, shown one by one.
+    """What a runner says of photos, shown one by one; see `answers_of_each`."""
+    (answers,) = answers_of_each((runner,), files, spec, progress=progress)
+    return answers
+
+
+def answers_of_each(
+    runners: Sequence[Runner],
+    files: Sequence[Path],
+    spec: PreprocessSpec,
+    *,
+    progress: Progress | None = None,
+) -> list[Answers]:
+    """What several runners say of the same photos, each of which is read once.
 
     Raises:
         ImageError: a photo cannot be used.
     """
-    rows = [runner.run(image[np.newaxis]) for image in _loaded(files, spec, progress)]
+    rows: list[list[Answers]] = [[] for _ in runners]
+    for image_chw in _loaded(files, spec, progress):
+        for runner, its in zip(runners, rows, strict=True):
+            its.append(runner.run(image_chw[np.newaxis]))
+    return [_joined(its) for its in rows]
+
+
+def _joined(rows: Sequence[Answers]) -> Answers:
     embeddings = [row.embedding_nd for row in rows if row.embedding_nd is not None]
     novelties = [row.novelty_n for row in rows if row.novelty_n is not None]
     return Answers(

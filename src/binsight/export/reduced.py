@@ -42,16 +42,14 @@ from binsight.preprocess import PreprocessSpec, load
 from binsight.runtime import Classifier
 
 from .formats import BundleRunner, Request, Source, precision_of
-from .measured import Answers, answers_of, compare, fall_of, times_as_fast
+from .measured import Answers, answers_of_each, compare, fall_of, times_as_fast
 from .network_part import fold_half, nodes_of_network, round_weights, store_half
 from .shown import Shown
 
-__all__ = ["KEPT_FIRST", "Calibration", "Written", "check_reducible", "reduce_bundle"]
+__all__ = ["Calibration", "Written", "check_reducible", "kept_first", "reduce_bundle"]
 
 # What is left out computes in float32 between two conversions.
 QUANTISED = ("Conv", "Clip", "Add")
-# So does the first tenth of the convolutions: their few channels differ most in range ("Data-Free
-# Quantization Through Weight Equalization and Bias Correction", Nagel et al. 2019).
 KEPT_FIRST = 0.1
 
 
@@ -78,13 +76,13 @@ def reduce_bundle(source: Source, out: Path, request: Request) -> Written:
     else:
         assert request.calibration
         model = _quantised(model, request.calibration, source.metadata.preprocess)
-    before = answers_of(BundleRunner(source.classifier), request.photos.files, _spec(source))
+    files, spec = request.photos.files, source.metadata.preprocess
+    parent = BundleRunner(source.classifier)
     describe(model, source.metadata)
     with _opened(model) as draft:
         runner = BundleRunner(draft)
-        after = answers_of(runner, request.photos.files, _spec(source), progress=request.progress)
-        image_chw = load(request.photos.files[0], _spec(source))
-        faster = times_as_fast(BundleRunner(source.classifier), runner, image_chw)
+        before, after = answers_of_each((parent, runner), files, spec, progress=request.progress)
+        faster = times_as_fast(parent, runner, load(files[0], spec))
     metrics = fall_of(before, after, request.photos.labels_n, precision)
     metadata = _described(source, request, precision, after, compare(before, after), metrics)
     describe(model, metadata)
@@ -106,10 +104,6 @@ def check_reducible(bundle: Path, precision: Precision) -> Literal["fp16", "int8
     return precision
 
 
-def _spec(source: Source) -> PreprocessSpec:
-    return source.metadata.preprocess
-
-
 @contextmanager
 def _opened(model: Any) -> Iterator[Classifier]:
     with tempfile.TemporaryDirectory() as folder:
@@ -129,7 +123,7 @@ def _quantised(model: Any, photos: Shown, spec: PreprocessSpec) -> Any:
     convolutions = [node.name for node in nodes if node.op_type == "Conv"]
     if not convolutions:
         raise UsageError("the bundle has no convolution that int8 would make faster")
-    first = convolutions[: int(KEPT_FIRST * len(convolutions))]
+    first = kept_first(convolutions)
     chosen = [node.name for node in nodes if node.op_type in QUANTISED and node.name not in first]
     with tempfile.TemporaryDirectory() as folder, _quietly():
         path = Path(folder) / "int8.onnx"
@@ -148,6 +142,15 @@ def _quantised(model: Any, photos: Shown, spec: PreprocessSpec) -> Any:
         made = onnx.load(path)
     made.graph.initializer.extend(unused)
     return made
+
+
+def kept_first(convolutions: list[str]) -> list[str]:
+    """Of convolutions in the network's order, the first tenth, which stays in float32.
+
+    Their few channels differ most in range ("Data-Free Quantization Through Weight Equalization and
+    Bias Correction", Nagel et al. 2019).
+    """
+    return convolutions[: int(KEPT_FIRST * len(convolutions))]
 
 
 class Calibration:

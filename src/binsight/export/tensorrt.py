@@ -14,7 +14,7 @@ import numpy as np
 
 from binsight.bundle import INPUT
 from binsight.errors import ConversionError
-from binsight.files import replacing
+from binsight.files import cache_folder, replacing
 
 from .measured import Answers, Floats
 from .quiet import converting
@@ -72,11 +72,10 @@ def timing_cache() -> Path:
     """Where the times of layers are kept, for each version of TensorRT and kind of GPU."""
     import tensorrt
     import torch
-    from platformdirs import user_cache_path
 
     major, minor = torch.cuda.get_device_capability()
     name = f"tensorrt-{tensorrt.__version__}-sm{major}{minor}.timing"
-    return user_cache_path("binsight") / name
+    return cache_folder() / name
 
 
 def build_engine(model: bytes, size: int, cache: Path) -> bytes:
@@ -155,7 +154,7 @@ class TensorRtRunner:
             for start in range(0, len(images_nchw), most)
         ]
         made = {name: np.concatenate([part[name] for part in parts]) for name in self._outputs}
-        return Answers(made["probs"], made.get("embedding"), made.get("novelty"))
+        return Answers.by_name(made)
 
     def _batch(self, images_nchw: Floats) -> dict[str, Floats]:
         import torch

@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
-from binsight import Bins, load_bins
-from binsight.errors import BinsError, ImageError, UsageError
+from binsight.bins import Bins, load_fitting_bins
+from binsight.errors import ImageError, UsageError
 from binsight.runtime import Classifier
 
 from .classified import Classified, CsvLines, JsonLines, Lines
@@ -77,14 +77,7 @@ def _check_options(top: int | None, *, as_json: bool, as_csv: bool) -> None:
 
 def bins_for(classifier: Classifier, bins: str | None) -> Bins | None:
     """Bins that know all of the model's classes, before the first photo is looked at."""
-    if bins is None:
-        return None
-    rules = load_bins(bins)
-    try:
-        rules.require(classifier.classes)
-    except BinsError as error:
-        raise BinsError(f"{bins}: {error}") from error
-    return rules
+    return None if bins is None else load_fitting_bins(bins, classifier.classes)
 
 
 def _sorter(

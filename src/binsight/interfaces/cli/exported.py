@@ -25,7 +25,7 @@ from binsight.runtime import BUILTIN, Classifier
 from binsight.training.run import Run, open_run
 
 from .extras import needs_extra
-from .photo_paths import photo_paths
+from .photo_paths import every_photo
 from .progress import reporting
 
 __all__ = ["Asked", "Fitting", "export_any"]
@@ -145,19 +145,9 @@ def _shown(chosen: Format, source: Source, asked: Asked) -> tuple[Shown, Shown |
             "--split of these photos"
         )
     else:
-        return _any_photos(asked.photos), None
+        return of_files(every_photo(asked.photos), COMPARED), None
     photos = found[0] if measured else some_of(found[0], COMPARED)
     return photos, some_of(found[1]) if asked.precision == "int8" else None
-
-
-def _any_photos(photos: tuple[Path, ...]) -> Shown:
-    def refuse(error: OSError) -> None:
-        raise UsageError(f"{error.filename}: {error.strerror}") from error
-
-    files = list(photo_paths(photos, problem=refuse))
-    if not files:
-        raise UsageError(f"no photos in {', '.join(map(str, photos))}")
-    return of_files(files, COMPARED)
 
 
 def _tell_bundle(out: Path, described: Metadata) -> None:

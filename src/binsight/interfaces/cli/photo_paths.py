@@ -9,17 +9,34 @@ from __future__ import annotations
 
 import heapq
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from binsight.errors import UsageError
 from binsight.images import PHOTO_SUFFIXES
 
-__all__ = ["CHUNK", "count", "is_listed", "photo_paths"]
+__all__ = ["CHUNK", "count", "every_photo", "is_listed", "photo_paths"]
 
 CHUNK = 50_000
 SUFFIXES = tuple(PHOTO_SUFFIXES)
 Problem = Callable[[OSError], None]
 Wanted = Callable[["os.DirEntry[str]"], bool]
+
+
+def every_photo(photos: Sequence[Path]) -> list[Path]:
+    """All paths of `photo_paths` at once, where one that is missing would falsify a comparison.
+
+    Raises:
+        UsageError: a folder cannot be listed, or there is no photo.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise UsageError(f"{error.filename}: {error.strerror}") from error
+
+    files = list(photo_paths(photos, problem=refuse))
+    if not files:
+        raise UsageError(f"no photos in {', '.join(map(str, photos))}")
+    return files
 
 
 def photo_paths(photos: Iterable[Path], *, problem: Problem) -> Iterator[Path]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from binsight.errors import TeachingError, UsageError, WorseModelError
+from binsight.files import cache_folder
 from binsight.runtime import Classifier
 
 from .models import ModelOption
@@ -57,7 +58,7 @@ def teach(
                 rename=rename,
                 anyway=anyway,
                 catalog_digest=catalog.digest,
-                cache=_cache_folder() if cache else None,
+                cache=cache_folder() / "embeddings" if cache else None,
                 progress=report,
             )
     except WorseModelError as error:
@@ -92,12 +93,6 @@ def _catalog(photos: list[Path]) -> Catalog:
             err=True,
         )
     return catalog
-
-
-def _cache_folder() -> Path:
-    from platformdirs import user_cache_path
-
-    return user_cache_path("binsight", appauthor=False) / "embeddings"
 
 
 def _print(lesson: Lesson, root: Path, *, as_json: bool) -> None:

@@ -13,7 +13,7 @@ from binsight.export.formats import BundleRunner, Exported, open_exported
 from binsight.export.measured import TOLERANCES, answers_of, check, compare
 from binsight.runtime import BUILTIN, Classifier, builtin_model
 
-from .photo_paths import photo_paths
+from .photo_paths import every_photo
 from .progress import reporting
 from .terminal import printable
 
@@ -28,7 +28,7 @@ def verify_any(file: str, photos: list[Path], parent: str | None) -> None:
             raise UsageError("name photos to compare both on")
         _tell(exported)
         return
-    files, bundle = _files(photos), _parent(exported, parent)
+    files, bundle = every_photo(photos), _parent(exported, parent)
     _tell(exported)
     parity = _parity(exported, bundle, files)
     tolerance = TOLERANCES[exported.description.precision]
@@ -69,16 +69,6 @@ def _told(parity: Parity | None) -> str:
         f"same label on {parity.same_label:.1%} of {parity.photos} photos, probabilities within "
         f"{parity.max_difference:.2g}, when it was written"
     )
-
-
-def _files(photos: list[Path]) -> list[Path]:
-    def refuse(error: OSError) -> None:
-        raise UsageError(f"{error.filename}: {error.strerror}") from error
-
-    files = list(photo_paths(photos, problem=refuse))
-    if not files:
-        raise UsageError(f"no photos in {', '.join(map(str, photos))}")
-    return files
 
 
 def _parent(exported: Exported, named: str | None) -> Classifier:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from binsight.errors import UsageError
+from binsight.files import cache_folder
 from binsight.runtime import Classifier
 
 from .models import FILE_OR_NAME
@@ -62,13 +63,11 @@ def web(
 
 
 def _runtime(wasm: Path | None) -> Path:
-    from platformdirs import user_cache_path
-
     from binsight.interfaces.web.wasm import checked, fetch_wasm
 
     if wasm is not None:
         return checked(wasm)
-    return fetch_wasm(user_cache_path("binsight", appauthor=False) / "web")
+    return fetch_wasm(cache_folder() / "web")
 
 
 def _serve(site: Path, host: str, port: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from binsight.bins import Bins, built_in_schemes, load_bins
+from binsight.bins import Bins, built_in_schemes, load_bins, load_fitting_bins
 from binsight.errors import BinsError, UnexplainableError
 from binsight.runtime import Classifier
 
@@ -59,11 +59,7 @@ def bins_for(classes: Iterable[str], chosen: str | None) -> dict[str, Any]:
         BinsError: the chosen one cannot be read, or has no bin for a class.
     """
     if chosen is not None:
-        rules = load_bins(chosen)
-        try:
-            rules.require(classes)
-        except BinsError as error:
-            raise BinsError(f"{chosen}: {error}") from error
+        rules = load_fitting_bins(chosen, classes)
         return {Path(chosen).stem: rules.model_dump(mode="json")}
     fitting = {name: load_bins(name) for name in built_in_schemes()}
     classes = list(classes)
