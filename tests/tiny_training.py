@@ -72,7 +72,7 @@ def make_run(
     *,
     weights: str | Path = "none",
     shares: dict[str, float] | None = None,
-    teachers: tuple[Path, ...] = (),
+    teachers: tuple[str, ...] = (),
     **changes: Any,
 ) -> Any:
     """A run folder with a small network on a split of drawn photos; nothing is trained yet."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from command_line import binsight
+from small_bundle import write_small_bundle
 from tiny_training import SMALL, draw_photos, make_run, train_run, write_weights
 
 torch = pytest.importorskip("torch")
@@ -92,7 +94,7 @@ def test_a_student_learns_from_its_teacher(photos: Path, first: Path, tmp_path: 
         photos,
         tmp_path / "student",
         "default",
-        teachers=(teacher.folder,),
+        teachers=(str(teacher.folder),),
         epochs=2,
         views=2,
         **{"distillation.embedding": 1.0, "augmentation.mix": 0.5},
@@ -122,12 +124,33 @@ def test_distilling_takes_photos_split_and_shares_of_the_teacher(
     assert "best validation accuracy" in done.stdout
 
 
+def test_a_bundle_teaches(photos: Path, tmp_path: Path) -> None:
+    bundle = write_small_bundle(tmp_path / "teacher.onnx")
+    split = tmp_path / "split.csv"
+    made = binsight("data", "split", photos, "--out", split, "--ratios", "train=0.7,val=0.3")
+    assert made.returncode == 0, made.stderr
+    out = tmp_path / "student"
+    small = [f"--set={key}={value}" for key, value in (SMALL | {"views": 2, "epochs": 2}).items()]
+    more = ["--share", "glass=0.5", "--weights", "none", *small]
+    given = ["--photos", photos, "--split", split, "--out", out]
+    done = binsight("distill", bundle.path, *given, *more)
+    assert done.returncode == 0, done.stderr
+    student = open_run(out)
+    assert student.facts.teachers == (str(bundle.path),)
+    assert student.facts.shares == {"glass": 0.5}
+    kept = [np.load(file) for file in written(out / "kept")]
+    assert {one.shape for one in kept} == {(2, 3 + 3)}
+    assert np.allclose(np.stack(kept)[..., :3].sum(axis=-1), 1, atol=2e-3)  # half precision
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "give one or more trained runs"),
-        ({"teachers": [Path("a")], "photos": [Path("b")]}, "--photos and --split belong together"),
-        ({"teachers": [Path("a")], "split": Path("b")}, "--photos and --split belong together"),
+        ({}, "give one or more trained runs or bundles"),
+        ({"teachers": ["a"], "photos": [Path("b")]}, "--photos and --split belong together"),
+        ({"teachers": ["a"], "split": Path("b")}, "--photos and --split belong together"),
+        ({"teachers": ["accurate"]}, "accurate: a bundle does not know its photos"),
+        ({"teachers": ["gone"]}, "gone: a bundle does not know its photos, and a run would be a f"),
         ({"shares": ["web"]}, "--share web: give each FOLDER=NUMBER once"),
     ],
 )
@@ -145,12 +168,12 @@ def test_wrong_teachers_and_stages_are_refused(photos: Path, first: Path, tmp_pa
     (other / "glass").rename(other / "wood")
     teacher = make_run(other, tmp_path / "teacher", "default", weights=first, epochs=2)
     student = make_run(
-        photos, tmp_path / "student", "default", teachers=(teacher.folder,), epochs=2, views=2
+        photos, tmp_path / "student", "default", teachers=(str(teacher.folder),), epochs=2, views=2
     )
     with pytest.raises(RunError, match="the teacher knows metal, paper, wood"):
         train_run(student)
     with pytest.raises(UsageError, match="set views"):
-        make_run(photos, tmp_path / "endless", "default", teachers=(teacher.folder,), epochs=2)
+        make_run(photos, tmp_path / "endless", "default", teachers=(str(teacher.folder),), epochs=2)
     all_frozen = FROZEN | {"frozen_stages": 19}
     run = make_run(photos, tmp_path / "run", "default", weights=first, **all_frozen)
     with pytest.raises(RunError, match="has 19 stages; leave one to learn"):

@@ -5,42 +5,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from binsight.model.network import Network, Outputs
+from binsight.model.network import Outputs
 
 from .recipe import Distillation
 
-__all__ = ["Distilling", "Teachers"]
+__all__ = ["Distilling"]
 
 LEAST = 1e-6  # probability, so that its logarithm is finite after rounding to float16
-
-
-class Teachers(nn.Module):
-    """Networks that are asked together.
-
-    Args:
-        networks: of the same classes, in the same order.
-
-    Attributes:
-        width: D, of all embeddings together.
-    """
-
-    def __init__(self, networks: Sequence[Network]) -> None:
-        super().__init__()
-        self.networks = nn.ModuleList(networks).eval().requires_grad_(False)
-        self.width = sum(network.head.in_features for network in networks)
-
-    def forward(self, images_nchw: Tensor) -> Tensor:
-        """Images (N, 3, H, W) to mean probabilities and embeddings of norm 1: (N, C + D)."""
-        outputs = [network(images_nchw) for network in self.networks]
-        probs = torch.stack([one.logits_nc.float().softmax(dim=1) for one in outputs]).mean(dim=0)
-        embedding = torch.cat([one.embedding_nd.float() for one in outputs], dim=1)
-        return torch.cat([probs, functional.normalize(embedding, dim=1)], dim=1)
 
 
 class Distilling(nn.Module):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import copy
 import logging
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
@@ -17,10 +17,9 @@ from binsight.errors import RunError
 from binsight.model.network import Network
 from binsight.preprocess import apply
 
-from .checkpoints import best_network
-from .distillation import Teachers
-from .kept import Keeper, Report, weights_digest
-from .run import Run, open_run
+from .kept import Compute, Keeper, Report, fill, weights_digest
+from .run import Run
+from .teachers import open_teachers
 
 __all__ = ["Keeping", "KeptStages", "Taught"]
 
@@ -64,54 +63,63 @@ class Keeping:
         self.precision = precision
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
 
-    def stages(
+    def prepare(
         self, views: Views, shown: LabelledPhotos, report: Report | None
-    ) -> KeptStages | None:
-        """What frozen stages make of all photos; ``None`` if none is frozen, or views are endless.
+    ) -> tuple[KeptStages | None, Taught | None]:
+        """Keep what frozen stages make of all photos, and what teachers say of training photos.
 
         Args:
             views: of training photos.
             shown: photos to validate on.
             report: called with (done, total) photos.
+
+        Returns:
+            ``None`` for stages if none is frozen or views are endless; ``None`` for answers if the
+            run has no teachers.
+
+        Raises:
+            RunError: no stage is left to learn; a teacher is gone, or has other classes.
+            BundleError: a bundle that teaches cannot be used.
         """
+        recipe, facts = self.run.recipe, self.run.facts
+        stages: KeptStages | None = None
+        taught: Taught | None = None
+        made: list[tuple[Keeper, Compute]] = []
+        if recipe.frozen_stages and recipe.views:
+            log.info("what the first %d stages make of each view is kept", recipe.frozen_stages)
+            frozen = self._frozen()
+            stages = self._stages(views, weights_digest(frozen))
+            made.append((stages.training, self._by(frozen)))
+        if facts.teachers:
+            log.info("what %d teachers say of each view is kept", len(facts.teachers))
+            teachers = open_teachers(facts.teachers, facts.classes, recipe.preprocess)
+            answers = Keeper(self.folder, [teachers.digests, *self._shown(views)])
+            taught = Taught(answers, teachers.width)
+            made.append((answers, self._by(teachers)))
+        fill(made, views, workers=self.workers, report=report)
+        if stages:
+            evaluation = [(stages.evaluation, self._by(frozen))]
+            fill(evaluation, self._plain(shown), workers=self.workers, report=report)
+        return stages, taught
+
+    def _frozen(self) -> nn.Module:
+        """A copy of the frozen stages in eval mode; who trains decides what of the rest is."""
         recipe = self.run.recipe
-        if not recipe.frozen_stages or not recipe.views:
-            return None
         if recipe.frozen_stages >= len(self.network.features):
             raise RunError(
                 f"frozen_stages is {recipe.frozen_stages}, {recipe.architecture} has "
                 f"{len(self.network.features)} stages; leave one to learn"
             )
-        frozen = self.network.features[: recipe.frozen_stages].eval()
-        log.info("what the first %d stages make of each view is kept", recipe.frozen_stages)
-        made_by = [recipe.architecture, recipe.frozen_stages, weights_digest(frozen)]
-        training = Keeper(self.folder, [*made_by, *self._shown(views)])
-        training.fill(views, self._by(frozen), workers=self.workers, report=report)
-        evaluation = Keeper(self.folder, [*made_by, recipe.preprocess.model_dump(), self.precision])
-        evaluation.fill(self._plain(shown), self._by(frozen), workers=self.workers, report=report)
-        frozen.train()  # as it was; who trains decides what stays in eval mode
-        return KeptStages(training, evaluation)
+        return copy.deepcopy(self.network.features[: recipe.frozen_stages]).eval()
 
-    def teachers(self, views: Views, report: Report | None) -> Taught | None:
-        """What the run's teachers say of all training photos; ``None`` if it has none.
-
-        Raises:
-            RunError: a teacher is gone, or has other classes.
-        """
-        runs = [open_run(Path(folder)) for folder in self.run.facts.teachers]
-        if not runs:
-            return None
-        for one in runs:
-            if one.facts.classes != self.run.facts.classes:
-                raise RunError(
-                    f"{one.folder}: the teacher knows {', '.join(one.facts.classes)}, these photos "
-                    f"are of {', '.join(self.run.facts.classes)}"
-                )
-        teachers = Teachers([best_network(one) for one in runs])
-        log.info("what %d teachers say of each view is kept", len(runs))
-        keeper = Keeper(self.folder, [weights_digest(teachers), *self._shown(views)])
-        keeper.fill(views, self._by(teachers), workers=self.workers, report=report)
-        return Taught(keeper, teachers.width)
+    def _stages(self, views: Views, digest: str) -> KeptStages:
+        recipe = self.run.recipe
+        made_by = [recipe.architecture, recipe.frozen_stages, digest]
+        plain = [recipe.preprocess.model_dump(), self.precision]
+        return KeptStages(
+            Keeper(self.folder, [*made_by, *self._shown(views)]),
+            Keeper(self.folder, [*made_by, *plain]),
+        )
 
     def _shown(self, views: Views) -> list[object]:
         """All that decides how a photo is shown, and how exactly it is computed with."""
@@ -127,7 +135,7 @@ class Keeping:
 
         return Views(shown, prepared, size=spec.min_side // 2, seed=0, count=1)
 
-    def _by(self, module: nn.Module) -> Callable[[Tensor], Tensor]:
+    def _by(self, module: nn.Module) -> Compute:
         module.to(self.device).to(memory_format=torch.channels_last)
 
         @torch.inference_mode()

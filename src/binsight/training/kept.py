@@ -21,7 +21,7 @@ from binsight.data.dataset import Views
 from binsight.errors import RunError
 from binsight.files import replacing
 
-__all__ = ["Keeper", "Report", "weights_digest"]
+__all__ = ["Compute", "Keeper", "Report", "fill", "weights_digest"]
 
 IMAGES = 32  # in one pass of the network, about
 Compute = Callable[[Tensor], Tensor]
@@ -63,43 +63,20 @@ class Keeper:
             ) from error
         return torch.from_numpy(arrays[view].astype(np.float32))
 
-    def fill(
-        self, views: Views, compute: Compute, *, workers: int, report: Report | None = None
-    ) -> None:
-        """Make and keep what is missing.
+    def lacks(self, digest: str) -> bool:
+        """Whether nothing was made of this photo yet."""
+        return not self._file(digest).exists()
 
-        Args:
-            views: photos, of which every one shall be there in ``views.count`` views.
-            compute: images (N, 3, H, W) to what shall be kept, (N, ...).
-            workers: processes that prepare photos.
-            report: called with (done, total) photos.
-        """
-        missing = self._missing(views.photos.digests)
-        if not missing:
+    def make(self, compute: Compute, digests: Sequence[str], images: Tensor) -> None:
+        """Keep what is made of the views (photos, views, 3, H, W) of photos that are missing."""
+        rows = [row for row, digest in enumerate(digests) if self.lacks(digest)]
+        if not rows:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        loader = DataLoader(
-            _AllViews(views, missing),
-            batch_size=max(1, IMAGES // views.count),
-            num_workers=workers,
-            collate_fn=_side_by_side,
-        )
-        done = 0
-        for digests, images in loader:
-            made = compute(images.flatten(0, 1))
-            made = made.reshape(*images.shape[:2], *made.shape[1:])
-            for digest, arrays in zip(digests, made, strict=True):
-                self._put(digest, arrays.half().cpu().numpy())
-            done += len(digests)
-            if report:
-                report(done, len(missing))
-
-    def _missing(self, digests: Sequence[str]) -> list[int]:
-        """Places of photos that are not kept yet, one for each digest."""
-        place_of = {digest: place for place, digest in enumerate(digests)}
-        return sorted(
-            place for digest, place in place_of.items() if not self._file(digest).exists()
-        )
+        made = compute(images[rows].flatten(0, 1))
+        made = made.reshape(len(rows), images.shape[1], *made.shape[1:])
+        for row, arrays in zip(rows, made, strict=True):
+            self._put(digests[row], arrays.half().cpu().numpy())
 
     def _put(self, digest: str, arrays: np.ndarray[Any, Any]) -> None:
         with replacing(self._file(digest)) as temporary, temporary.open("wb") as file:
@@ -107,6 +84,43 @@ class Keeper:
 
     def _file(self, digest: str) -> Path:
         return self.folder / f"{digest}.npy"
+
+
+def fill(
+    made: Sequence[tuple[Keeper, Compute]],
+    views: Views,
+    *,
+    workers: int,
+    report: Report | None = None,
+) -> None:
+    """Make and keep what is missing; each view is prepared once for all keepers.
+
+    Args:
+        made: keepers of the same views, and how images (N, 3, H, W) become what each keeps,
+            (N, ...).
+        views: photos, of which every one shall be there in ``views.count`` views.
+        workers: processes that prepare photos.
+        report: called with (done, total) photos.
+    """
+    place_of = {digest: place for place, digest in enumerate(views.photos.digests)}
+    missing = sorted(
+        place for digest, place in place_of.items() if any(one.lacks(digest) for one, _ in made)
+    )
+    if not missing:
+        return
+    loader = DataLoader(
+        _AllViews(views, missing),
+        batch_size=max(1, IMAGES // views.count),
+        num_workers=workers,
+        collate_fn=_side_by_side,
+    )
+    done = 0
+    for digests, images in loader:
+        for keeper, compute in made:
+            keeper.make(compute, digests, images)
+        done += len(digests)
+        if report:
+            report(done, len(missing))
 
 
 class _AllViews(Dataset[tuple[str, Tensor]]):

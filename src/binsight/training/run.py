@@ -34,6 +34,7 @@ from binsight.data.relabel import (
 from binsight.data.split import Split, read_split, write_split
 from binsight.errors import RunError, SplitError, UsageError
 from binsight.files import write_text
+from binsight.runtime import BUILTIN
 
 from .recipe import Recipe, to_toml, validated
 
@@ -51,7 +52,7 @@ class Facts:
         weights: ``imagenet``, ``none`` or the file that was given.
         classes: names, in the order of the outputs.
         shares: folder of training photos to the part of them that an epoch draws, anew each time.
-        teachers: folders of runs that this one learns from, as absolute paths.
+        teachers: that this one learns from: absolute paths of runs and bundles, or built-in names.
         catalog_digest: of the photos.
         corrections: SHA-256 of ``corrections.csv``; empty if no label was corrected.
         binsight: version that trained.
@@ -147,7 +148,7 @@ def create_run(
     sources: tuple[Path, ...],
     weights: str,
     shares: Mapping[str, float] | None = None,
-    teachers: tuple[Path, ...] = (),
+    teachers: tuple[str, ...] = (),
     decisions: Sequence[LabelIssue] = (),
 ) -> Run:
     """Make a new run folder.
@@ -159,7 +160,7 @@ def create_run(
         sources: folders or CSVs of the photos.
         weights: ``imagenet``, ``none`` or a file.
         shares: see `Facts`.
-        teachers: folders of runs to learn from.
+        teachers: runs and bundles to learn from, as a user names them.
         decisions: about labels; the split has to be that of the corrected catalog.
 
     Raises:
@@ -184,9 +185,13 @@ def create_run(
         binsight=__version__,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         shares=dict(shares or {}),
-        teachers=tuple(str(teacher.absolute()) for teacher in teachers),
+        teachers=tuple(map(_placed, teachers)),
     )
     return _write(folder, recipe, facts, split, decided)
+
+
+def _placed(teacher: str) -> str:
+    return teacher if teacher in BUILTIN else str(Path(teacher).absolute())
 
 
 def create_twin(run: Run, folder: Path, split: Split) -> Run:

@@ -74,8 +74,7 @@ def train(
         precision=resolved_precision(run.recipe, accelerator),
     )
     views, shown = _views(run, catalog), _photos(run, catalog, "val")
-    stages = keeping.stages(views, shown, report)
-    taught = keeping.teachers(views, report)
+    stages, taught = keeping.prepare(views, shown, report)
     module = Classification(
         network,
         run.recipe,

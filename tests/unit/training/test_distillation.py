@@ -9,28 +9,9 @@ from scipy.special import log_softmax, softmax  # noqa: E402
 from scipy.stats import entropy  # noqa: E402
 from torch import nn  # noqa: E402
 
-from binsight.model.network import Network, Outputs  # noqa: E402
-from binsight.training.distillation import Distilling, Teachers  # noqa: E402
+from binsight.model.network import Outputs  # noqa: E402
+from binsight.training.distillation import Distilling  # noqa: E402
 from binsight.training.recipe import Distillation  # noqa: E402
-
-
-def network(seed: int) -> Network:
-    torch.manual_seed(seed)
-    neck = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(1))
-    return Network(nn.Sequential(nn.Conv2d(3, 8, 3)), neck, classes=3, dropout=0.9)
-
-
-def test_teachers_speak_together_and_learn_nothing() -> None:
-    one, other = network(0), network(1)
-    teachers = Teachers([one, other])
-    images = torch.randn(4, 3, 16, 16)
-    answers = teachers(images).numpy()
-    assert teachers.width == 16
-    assert answers.shape == (4, 3 + 16)
-    expected = [softmax(each(images).logits_nc.numpy(), axis=1) for each in (one, other)]
-    assert np.allclose(answers[:, :3], np.mean(expected, axis=0), atol=1e-6)
-    assert np.allclose(np.linalg.norm(answers[:, 3:], axis=1), 1)
-    assert not any(parameter.requires_grad for parameter in teachers.parameters())
 
 
 def batch() -> tuple[Outputs, torch.Tensor, torch.Tensor]:

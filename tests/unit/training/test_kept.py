@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from binsight.data.dataset import LabelledPhotos, Views  # noqa: E402
 from binsight.errors import RunError  # noqa: E402
-from binsight.training.kept import Keeper, weights_digest  # noqa: E402
+from binsight.training.kept import Keeper, fill, weights_digest  # noqa: E402
 
 
 def noisy(image: Image.Image) -> torch.Tensor:
@@ -41,7 +41,7 @@ class Halves:
 
 def test_keeps_what_the_network_makes_of_each_view(views: Views, tmp_path: Path) -> None:
     keeper = Keeper(tmp_path / "kept", ["half"])
-    keeper.fill(views, Halves(), workers=0)
+    fill([(keeper, Halves())], views, workers=0)
     for place, digest in enumerate(views.photos.digests):
         for view in range(3):
             found = keeper(digest, view)
@@ -51,17 +51,29 @@ def test_keeps_what_the_network_makes_of_each_view(views: Views, tmp_path: Path)
 
 def test_goes_on_where_it_was(views: Views, tmp_path: Path) -> None:
     keeper = Keeper(tmp_path / "kept", ["half"])
-    keeper.fill(views, Halves(), workers=0)
+    fill([(keeper, Halves())], views, workers=0)
     files = sorted(keeper.folder.iterdir())
     files[1].unlink()
     again = Halves()
     reports: list[tuple[int, int | None]] = []
-    keeper.fill(views, again, workers=0, report=lambda *counts: reports.append(counts))
+    fill([(keeper, again)], views, workers=0, report=lambda *counts: reports.append(counts))
     assert again.images == 3
     assert reports == [(1, 1)]
     assert sorted(keeper.folder.iterdir()) == files
-    keeper.fill(views, again, workers=0)
+    fill([(keeper, again)], views, workers=0)
     assert again.images == 3
+
+
+def test_keepers_share_the_views_and_make_only_what_they_lack(views: Views, tmp_path: Path) -> None:
+    first, second = Halves(), Halves()
+    one, other = Keeper(tmp_path, ["one"]), Keeper(tmp_path, ["other"])
+    fill([(one, first)], views, workers=0)
+    (other_files := sorted(one.folder.iterdir()))[2].unlink()
+    fill([(one, first), (other, second)], views, workers=0)
+    assert (first.images, second.images) == (15 + 3, 15)
+    assert [file.name for file in sorted(other.folder.iterdir())] == [f.name for f in other_files]
+    digest = views.photos.digests[2]
+    assert torch.equal(one(digest, 1), other(digest, 1))
 
 
 def test_what_decides_the_content_has_a_folder_of_its_own(tmp_path: Path) -> None:

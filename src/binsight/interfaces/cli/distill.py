@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -31,18 +32,23 @@ from .train_options import (
 )
 
 if TYPE_CHECKING:
+    from binsight.data.relabel import LabelIssue
+    from binsight.data.split import Split
     from binsight.training.run import Run
 
 
 def distill(
     out: Annotated[Path, typer.Option(help="The run folder of the student.")],
     teachers: Annotated[
-        list[Path] | None,
-        typer.Argument(help="Trained runs; of several, the mean is learned.", metavar="RUN"),
+        list[str] | None,
+        typer.Argument(
+            help="Trained runs or bundles, such as accurate; of several, the mean is learned.",
+            metavar="RUN_OR_BUNDLE",
+        ),
     ] = None,
     photos: Annotated[
         list[Path] | None,
-        typer.Option(help="Folders or CSV files; else those of the (first) teacher."),
+        typer.Option(help="Folders or CSV files; else those of the first teacher, if it is a run."),
     ] = None,
     split: Annotated[Path | None, typer.Option(help="Of these photos; else the teacher's.")] = None,
     recipe: Annotated[
@@ -90,7 +96,7 @@ def distill(
 
 def _new(
     out: Path,
-    teachers: tuple[Path, ...],
+    teachers: tuple[str, ...],
     photos: tuple[Path, ...],
     split: Path | None,
     recipe: str | None,
@@ -98,27 +104,57 @@ def _new(
     changes: list[str],
     shares: dict[str, float],
 ) -> Run:
-    from binsight.data.split import read_split
     from binsight.training.recipe import load_recipe
-    from binsight.training.run import create_run, open_run
+    from binsight.training.run import create_run
+    from binsight.training.teachers import open_teachers
 
     if not teachers:
-        raise UsageError("give one or more trained runs, such as: binsight distill runs/accurate")
+        raise UsageError("give one or more trained runs or bundles: binsight distill accurate")
     if bool(photos) != (split is not None):
         raise UsageError("--photos and --split belong together; leave both out for the teacher's")
     if (out / "run.json").exists():
         raise UsageError(f"{out} holds a run; go on with --resume, or choose another --out")
-    first = open_run(teachers[0])
-    parts = read_split(split) if split else first.split
+    lesson = _of_photos(photos, split) if photos else _of_run(teachers[0])
     resolved = load_recipe(recipe or "student", changes)
-    check_early(resolved, parts.classes, weights)
+    check_early(resolved, lesson.split.classes, weights)
+    open_teachers(teachers, lesson.split.classes, resolved.preprocess)
     return create_run(
         out,
         recipe=resolved,
-        split=parts,
-        sources=photos or tuple(Path(source) for source in first.facts.sources),
+        split=lesson.split,
+        sources=lesson.sources,
         weights=where(weights),
-        shares=shares or (first.facts.shares if not photos else {}),
+        shares=shares or lesson.shares,
         teachers=teachers,
-        decisions=() if photos else first.decisions,
+        decisions=lesson.decisions,
     )
+
+
+class _Lesson(NamedTuple):
+    """What a student learns from, besides its teachers."""
+
+    sources: tuple[Path, ...]
+    split: Split
+    shares: Mapping[str, float]
+    decisions: tuple[LabelIssue, ...]
+
+
+def _of_photos(photos: tuple[Path, ...], split: Path | None) -> _Lesson:
+    from binsight.data.split import read_split
+
+    assert split is not None
+    return _Lesson(photos, read_split(split), {}, ())
+
+
+def _of_run(teacher: str) -> _Lesson:
+    from binsight.training.run import open_run
+    from binsight.training.teachers import is_bundle
+
+    if is_bundle(teacher):
+        raise UsageError(
+            f"{teacher}: a bundle does not know its photos, and a run would be a folder; give "
+            "--photos, and a --split of them, made by: binsight data split"
+        )
+    run = open_run(Path(teacher))
+    sources = tuple(Path(source) for source in run.facts.sources)
+    return _Lesson(sources, run.split, run.facts.shares, run.decisions)

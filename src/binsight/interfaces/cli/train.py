@@ -75,8 +75,8 @@ def train(
     tensorboard: Annotated[bool, typer.Option(help="Also write TensorBoard logs.")] = False,
     cache: Cache = None,
     teachers: Annotated[
-        list[Path] | None,
-        typer.Option("--teacher", help="A run to learn from, as well as from labels."),
+        list[str] | None,
+        typer.Option("--teacher", help="A run or bundle to learn from, as well as from labels."),
     ] = None,
 ) -> None:
     """Fine-tune a network on photos."""
@@ -189,7 +189,7 @@ def _new(
     weights: str,
     changes: list[str],
     shares: dict[str, float],
-    teachers: tuple[Path, ...],
+    teachers: tuple[str, ...],
     corrections: Path | None,
 ) -> Run:
     from binsight.data.relabel import read_label_issues

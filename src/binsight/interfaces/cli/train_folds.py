@@ -43,7 +43,7 @@ def cross_validate(
     shares: dict[str, float],
     corrections: Path | None,
     also_ungrouped: bool,
-    teachers: tuple[Path, ...] = (),
+    teachers: tuple[str, ...] = (),
     resume: bool,
     **options: Any,
 ) -> None:
