@@ -15,6 +15,8 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file  # noqa: E402
 
+from binsight.data.catalog import scan  # noqa: E402
+from binsight.data.split import split_by_ratios, write_split  # noqa: E402
 from binsight.errors import RunError, UsageError  # noqa: E402
 from binsight.interfaces.cli.distill import distill  # noqa: E402
 from binsight.training.run import open_run  # noqa: E402
@@ -26,6 +28,10 @@ FROZEN: dict[str, Any] = {
     "frozen_stages": 17,
     "views": 2,
 }
+STUDENT = [
+    f"--set={key}={value}"
+    for key, value in (SMALL | {"views": 2, "epochs": 2, "frozen_stages": 0}).items()
+]
 
 
 @pytest.fixture(scope="module")
@@ -113,8 +119,7 @@ def test_distilling_takes_photos_split_and_shares_of_the_teacher(
     )
     train_run(teacher)
     out = tmp_path / "student"
-    small = [f"--set={key}={value}" for key, value in (SMALL | {"views": 2, "epochs": 2}).items()]
-    done = binsight("distill", teacher.folder, "--out", out, "--weights", "none", *small)
+    done = binsight("distill", teacher.folder, "--out", out, "--weights", "none", *STUDENT)
     assert done.returncode == 0, done.stderr
     student = open_run(out)
     assert student.split == teacher.split
@@ -130,8 +135,7 @@ def test_a_bundle_teaches(photos: Path, tmp_path: Path) -> None:
     made = binsight("data", "split", photos, "--out", split, "--ratios", "train=0.7,val=0.3")
     assert made.returncode == 0, made.stderr
     out = tmp_path / "student"
-    small = [f"--set={key}={value}" for key, value in (SMALL | {"views": 2, "epochs": 2}).items()]
-    more = ["--share", "glass=0.5", "--weights", "none", *small]
+    more = ["--share", "glass=0.5", "--weights", "none", *STUDENT]
     given = ["--photos", photos, "--split", split, "--out", out]
     done = binsight("distill", bundle.path, *given, *more)
     assert done.returncode == 0, done.stderr
@@ -161,6 +165,19 @@ def test_what_cannot_be_distilled(options: dict[str, Any], message: str, tmp_pat
     with pytest.raises(UsageError, match=message):
         distill(tmp_path / "out", **(given | options))
     assert not (tmp_path / "out").exists()
+
+
+def test_stages_that_know_nothing_are_not_frozen(photos: Path, tmp_path: Path) -> None:
+    bundle = write_small_bundle(tmp_path / "teacher.onnx")
+    split = tmp_path / "split.csv"
+    catalog = scan([photos], duplicates=False)
+    write_split(split, split_by_ratios(catalog, {"train": 0.7, "val": 0.3}, seed=0))
+    out = tmp_path / "out"
+    given = ["--photos", photos, "--split", split, "--out", out, "--weights", "none"]
+    done = binsight("distill", bundle.path, *given)
+    assert done.returncode == 2
+    assert "freezes the first 4 stages, which know nothing with --weights none" in done.stderr
+    assert not out.exists()
 
 
 def test_wrong_teachers_and_stages_are_refused(photos: Path, first: Path, tmp_path: Path) -> None:

@@ -243,9 +243,19 @@ def parse_shares(items: list[str]) -> dict[str, float]:
 
 
 def check_early(recipe: Recipe, classes: tuple[str, ...], weights: str) -> None:
-    """Fail on a wrong architecture or weight file before a folder is made."""
-    from binsight.model.weights import build_with_weights
+    """Fail on a wrong architecture or weight file before a folder is made.
 
+    Raises:
+        UsageError: stages would be frozen that never learned.
+        TrainingError: no such architecture, or no such weights.
+    """
+    from binsight.model.weights import NONE, build_with_weights
+
+    if recipe.frozen_stages and weights == NONE:
+        raise UsageError(
+            f"the recipe freezes the first {recipe.frozen_stages} stages, which know nothing with "
+            "--weights none; give weights, or --set frozen_stages=0"
+        )
     build_with_weights(recipe.architecture, weights, classes=len(classes), dropout=recipe.dropout)
 
 
