@@ -40,6 +40,14 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def split(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("split") / "split.csv"
+    catalog = scan([photos], duplicates=False)
+    write_split(path, split_by_ratios(catalog, {"train": 0.7, "val": 0.3}, seed=0))
+    return path
+
+
+@pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_weights(tmp_path_factory.mktemp("first") / "first.safetensors")
 
@@ -129,11 +137,8 @@ def test_distilling_takes_photos_split_and_shares_of_the_teacher(
     assert "best validation accuracy" in done.stdout
 
 
-def test_a_bundle_teaches(photos: Path, tmp_path: Path) -> None:
+def test_a_bundle_teaches(photos: Path, split: Path, tmp_path: Path) -> None:
     bundle = write_small_bundle(tmp_path / "teacher.onnx")
-    split = tmp_path / "split.csv"
-    made = binsight("data", "split", photos, "--out", split, "--ratios", "train=0.7,val=0.3")
-    assert made.returncode == 0, made.stderr
     out = tmp_path / "student"
     more = ["--share", "glass=0.5", "--weights", "none", *STUDENT]
     given = ["--photos", photos, "--split", split, "--out", out]
@@ -167,11 +172,8 @@ def test_what_cannot_be_distilled(options: dict[str, Any], message: str, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
-def test_stages_that_know_nothing_are_not_frozen(photos: Path, tmp_path: Path) -> None:
+def test_stages_that_know_nothing_are_not_frozen(photos: Path, split: Path, tmp_path: Path) -> None:
     bundle = write_small_bundle(tmp_path / "teacher.onnx")
-    split = tmp_path / "split.csv"
-    catalog = scan([photos], duplicates=False)
-    write_split(split, split_by_ratios(catalog, {"train": 0.7, "val": 0.3}, seed=0))
     out = tmp_path / "out"
     given = ["--photos", photos, "--split", split, "--out", out, "--weights", "none"]
     done = binsight("distill", bundle.path, *given)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from binsight.errors import NotABundleError
 
-__all__ = ["BUILTIN", "builtin_model", "bundle_path"]
+__all__ = ["BUILTIN", "builtin_model", "bundle_path", "is_bundle"]
 
 BUILTIN = ("accurate", "small")  # the first one answers where none is named
 
@@ -52,3 +52,8 @@ def bundle_path(model: str | os.PathLike[str] | None) -> Path:
             f"{', '.join(BUILTIN)}"
         )
     return path
+
+
+def is_bundle(given: str) -> bool:
+    """Whether a bundle is meant where a run's folder may be: by its file, or a built-in name."""
+    return given in BUILTIN or not Path(given).is_dir()

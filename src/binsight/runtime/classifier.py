@@ -32,7 +32,7 @@ from .providers import available_providers, check_started
 if TYPE_CHECKING:
     from binsight.teaching import Lesson
 
-__all__ = ["Classifier", "RawOutputs"]
+__all__ = ["Classifier", "RawOutputs", "open_session"]
 
 Floats = NDArray[np.float32]
 # More is no faster on two cores, and takes memory: EfficientNet-B4 0.3 GB, with 8 photos 0.7 GB.
@@ -81,7 +81,7 @@ class Classifier:
         data = read_verified(self.path)
         self.digest = digest_of(data)
         named = available_providers(providers)
-        self._session = _session(self.path, data, threads or available_cpus(), named)
+        self._session = open_session(self.path, data, threads or available_cpus(), named)
         custom = self._session.get_modelmeta().custom_metadata_map
         self.metadata: Metadata = parse_metadata(self.path, custom)
         self._limits = limits
@@ -227,9 +227,21 @@ class Classifier:
         )
 
 
-def _session(
+def open_session(
     path: Path, data: bytes, threads: int, providers: Sequence[str]
 ) -> ort.InferenceSession:
+    """A graph, ready to run.
+
+    Args:
+        path: for messages.
+        data: the ONNX model.
+        threads: of ONNX Runtime.
+        providers: as `available_providers` gives them.
+
+    Raises:
+        NotABundleError: ONNX Runtime cannot load it.
+        UsageError: a provider did not start.
+    """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -89,7 +89,8 @@ class Keeping:
             log.info("what the first %d stages make of each view is kept", recipe.frozen_stages)
             frozen = self._frozen()
             stages = self._stages(views, weights_digest(frozen))
-            made.append((stages.training, self._by(frozen)))
+            by_frozen = self._by(frozen)
+            made.append((stages.training, by_frozen))
         if facts.teachers:
             log.info("what %d teachers say of each view is kept", len(facts.teachers))
             teachers = open_teachers(facts.teachers, facts.classes, recipe.preprocess)
@@ -98,7 +99,7 @@ class Keeping:
             made.append((answers, self._by(teachers)))
         fill(made, views, workers=self.workers, report=report)
         if stages:
-            evaluation = [(stages.evaluation, self._by(frozen))]
+            evaluation = [(stages.evaluation, by_frozen)]
             fill(evaluation, self._plain(shown), workers=self.workers, report=report)
         return stages, taught
 

@@ -16,14 +16,16 @@ from binsight.bundle import INPUT, read_verified
 from binsight.errors import RunError
 from binsight.model.network import Network
 from binsight.preprocess import PreprocessSpec
-from binsight.runtime import BUILTIN, Classifier
+from binsight.runtime import Classifier, is_bundle
+from binsight.runtime.classifier import open_session
 from binsight.runtime.cpus import available_cpus
+from binsight.runtime.providers import available_providers
 
 from .checkpoints import best_network
 from .kept import weights_digest
 from .run import Run, open_run
 
-__all__ = ["BundleTeacher", "RunTeacher", "Teachers", "is_bundle", "open_teachers"]
+__all__ = ["BundleTeacher", "RunTeacher", "Teachers", "open_teachers"]
 
 
 class RunTeacher(nn.Module):
@@ -113,11 +115,6 @@ class Teachers(nn.Module):
         return torch.cat([probs, functional.normalize(embedding, dim=1)], dim=1)
 
 
-def is_bundle(given: str) -> bool:
-    """Whether a teacher is named by a bundle's file or built-in name, and not by a run's folder."""
-    return given in BUILTIN or not Path(given).is_dir()
-
-
 def open_teachers(given: Sequence[str], classes: tuple[str, ...], spec: PreprocessSpec) -> Teachers:
     """Open runs and bundles.
 
@@ -157,9 +154,5 @@ def _for_any_size(bundle: Classifier) -> ort.InferenceSession:
     for tensor in (*model.graph.input, *model.graph.output):
         for place, dimension in enumerate(tensor.type.tensor_type.shape.dim[2:]):
             dimension.dim_param = f"{tensor.name}_{place}"
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = available_cpus()
-    return ort.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    data = model.SerializeToString()
+    return open_session(bundle.path, data, available_cpus(), available_providers(None))

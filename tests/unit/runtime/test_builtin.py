@@ -11,7 +11,7 @@ from small_bundle import SmallBundle
 import binsight
 from binsight import Classifier
 from binsight.errors import NotABundleError
-from binsight.runtime import BUILTIN, builtin, builtin_model, bundle_path
+from binsight.runtime import BUILTIN, builtin, builtin_model, bundle_path, is_bundle
 
 MODELS = Path(binsight.__file__).parent / "models"
 
@@ -71,3 +71,13 @@ def test_a_missing_file_of_a_name_says_what_to_do(monkeypatch: pytest.MonkeyPatc
     for ask in (lambda: Classifier("gone"), lambda: builtin_model("gone"), Classifier):
         with pytest.raises(NotABundleError, match=r"gone\.onnx\); install binsight again"):
             ask()
+
+
+def test_runs_are_folders_and_bundles_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("accurate", "mine"):
+        (tmp_path / folder).mkdir()
+    named = ("accurate", "./accurate", "mine", "mine.onnx")
+    assert [is_bundle(one) for one in named] == [True, False, False, True]

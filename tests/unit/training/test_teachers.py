@@ -20,7 +20,6 @@ from binsight.training.teachers import (  # noqa: E402
     BundleTeacher,
     RunTeacher,
     Teachers,
-    is_bundle,
     open_teachers,
 )
 
@@ -81,13 +80,3 @@ def test_teachers_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         open_teachers([str(tmp_path / "plain.onnx")], CLASSES, SPEC)
     with pytest.raises(NotABundleError, match="no such file, and no built-in model"):
         open_teachers(["gone"], CLASSES, SPEC)
-
-
-def test_runs_are_folders_and_bundles_are_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    for folder in ("accurate", "mine"):
-        (tmp_path / folder).mkdir()
-    named = ("accurate", "./accurate", "mine", "mine.onnx")
-    assert [is_bundle(one) for one in named] == [True, False, False, True]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from binsight.errors import UsageError
+from binsight.runtime import is_bundle
 
 from .extras import needs_extra
 from .train import (
@@ -148,7 +149,6 @@ def _of_photos(photos: tuple[Path, ...], split: Path | None) -> _Lesson:
 
 def _of_run(teacher: str) -> _Lesson:
     from binsight.training.run import open_run
-    from binsight.training.teachers import is_bundle
 
     if is_bundle(teacher):
         raise UsageError(

@@ -21,7 +21,7 @@ from binsight.export.formats import (
 )
 from binsight.export.reduced import check_reducible, reduce_bundle
 from binsight.export.shown import Shown, of_files, of_run, of_split, some_of
-from binsight.runtime import BUILTIN, Classifier
+from binsight.runtime import Classifier, is_bundle
 from binsight.training.run import Run, open_run
 
 from .extras import needs_extra
@@ -61,7 +61,7 @@ def export_any(given: str, asked: Asked) -> None:
     if asked.to not in FORMATS:
         raise UsageError(f"no format {asked.to!r}; there are: {', '.join(FORMATS)}")
     chosen = FORMATS[asked.to]
-    if given in BUILTIN or not Path(given).is_dir():
+    if is_bundle(given):
         check_request(chosen, asked.out, asked.precision)
         source = Source(Classifier(given))
         _in_the_way(source.bundle, asked.out)
