@@ -13,13 +13,12 @@ import copy
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from binsight.errors import ParityError
-from binsight.model.network import Network
+from binsight.model.network import Network, followed_by_norm
 
 __all__ = ["Rounding", "check_rounding", "rounded"]
 
@@ -95,35 +94,10 @@ def check_rounding(before_nc: Floats, after_nc: Floats, labels_n: NDArray[np.int
 def _folded(network: Network) -> Network:
     """A copy whose BatchNorms are part of the convolutions before them."""
     folded = copy.deepcopy(network).eval()
-    for before, after in _followed_by_norm(folded):
+    for before, after in followed_by_norm(folded):
         conv, norm = folded.get_submodule(before), folded.get_submodule(after)
         assert isinstance(conv, nn.Conv2d)
         assert isinstance(norm, nn.BatchNorm2d)
         folded.set_submodule(before, fuse_conv_bn_eval(conv, norm))
         folded.set_submodule(after, nn.Identity())
     return folded
-
-
-def _followed_by_norm(network: Network) -> list[tuple[str, str]]:
-    """Names of convolutions and of the BatchNorms that take what they give, found by a pass."""
-    given: list[tuple[Tensor, str]] = []
-    pairs: list[tuple[str, str]] = []
-
-    def note(name: str, module: nn.Module, taken: Tensor, made: Tensor) -> None:
-        if isinstance(module, nn.Conv2d):
-            given.append((made, name))
-        else:
-            pairs.extend((conv, name) for one, conv in given if one is taken)
-
-    watched = [
-        module.register_forward_hook(
-            lambda module, taken, made, name=name: note(name, module, taken[0], made)
-        )
-        for name, module in network.named_modules()
-        if isinstance(module, nn.Conv2d | nn.BatchNorm2d)
-    ]
-    with torch.no_grad():
-        network(torch.zeros(1, 3, 64, 64))
-    for hook in watched:
-        hook.remove()
-    return pairs

@@ -16,7 +16,7 @@ from torchvision import models
 
 from binsight.errors import TrainingError
 
-__all__ = ["Network", "Outputs", "architectures", "build"]
+__all__ = ["Network", "Outputs", "architectures", "build", "followed_by_norm"]
 
 
 class Outputs(NamedTuple):
@@ -181,3 +181,28 @@ def _embedding_size(features: nn.Module, neck: nn.Module) -> int:
     for module, training in modes:
         module.training = training
     return width
+
+
+def followed_by_norm(network: Network) -> list[tuple[str, str]]:
+    """Names of convolutions and of the BatchNorms that take what they give, found by a pass."""
+    given: list[tuple[Tensor, str]] = []
+    pairs: list[tuple[str, str]] = []
+
+    def note(name: str, module: nn.Module, taken: Tensor, made: Tensor) -> None:
+        if isinstance(module, nn.Conv2d):
+            given.append((made, name))
+        else:
+            pairs.extend((conv, name) for one, conv in given if one is taken)
+
+    watched = [
+        module.register_forward_hook(
+            lambda module, taken, made, name=name: note(name, module, taken[0], made)
+        )
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Conv2d | nn.BatchNorm2d)
+    ]
+    with torch.no_grad():
+        network(torch.zeros(1, 3, 64, 64))
+    for hook in watched:
+        hook.remove()
+    return pairs

@@ -1,4 +1,4 @@
-"""Where a network's first weights come from: torchvision by name, a local file, or nowhere.
+"""Where a network's first weights come from: torchvision, a file, a bundle, or nowhere.
 
 A file that a user hands over is read as safetensors or with torch's ``weights_only`` loader;
 nothing in it is ever executed.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import http.client
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -19,10 +19,12 @@ from torch import Tensor, nn
 from torchvision import models
 
 from binsight.errors import WeightsError
+from binsight.runtime import BUILTIN, Classifier
 
+from .bundled import network_of_bundle
 from .network import Network, build, plain_model, take_apart
 
-__all__ = ["IMAGENET", "NONE", "build_with_weights", "read_state"]
+__all__ = ["IMAGENET", "NONE", "build_with_weights", "names_bundle", "read_state"]
 
 IMAGENET = "imagenet"
 NONE = "none"
@@ -39,27 +41,38 @@ NOT_TENSORS = (
 )
 
 
-def build_with_weights(name: str, weights: str, *, classes: int, dropout: float) -> Network:
+def names_bundle(weights: str) -> bool:
+    """Whether the weights of a bundle are meant: a built-in one by name, or an ``.onnx`` file."""
+    return weights in BUILTIN or Path(weights).suffix == ".onnx"
+
+
+def build_with_weights(
+    name: str, weights: str, *, classes: Sequence[str], dropout: float
+) -> Network:
     """Build a network and fill it.
 
     Args:
         name: torchvision's name of the architecture.
         weights: ``"imagenet"`` for torchvision's ``IMAGENET1K_V1`` (downloaded once, kept in
-            ``TORCH_HOME``), ``"none"``, or a file: torchvision's state dict with or without its
-            classifier, or the weights of a binsight run.
-        classes: outputs of the head, which always starts anew unless the file is of a run with
-            as many classes.
+            ``TORCH_HOME``), ``"none"``, a file (torchvision's state dict with or without its
+            classifier, or the weights of a binsight run), or a bundle (see `names_bundle`).
+        classes: of the head, which always starts anew unless the file is of a run with as many
+            classes, or a bundle of the same ones.
         dropout: before the head.
 
     Raises:
         WeightsError: no such weights, a failed download, or weights of another network.
+        BundleError: a bundle that cannot be opened.
     """
+    if names_bundle(weights):
+        bundle = Classifier(weights)
+        return network_of_bundle(name, bundle, classes=tuple(classes), dropout=dropout)
     if weights == NONE:
-        return build(name, classes=classes, dropout=dropout)
+        return build(name, classes=len(classes), dropout=dropout)
     state = _download(name) if weights == IMAGENET else read_state(Path(weights))
     if "head.weight" in state:
-        return _from_run(name, weights, state, classes=classes, dropout=dropout)
-    return _from_torchvision(name, weights, state, classes=classes, dropout=dropout)
+        return _from_run(name, weights, state, classes=len(classes), dropout=dropout)
+    return _from_torchvision(name, weights, state, classes=len(classes), dropout=dropout)
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

@@ -15,14 +15,25 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from binsight.bundle import Metadata
 from binsight.errors import RecipeError
 from binsight.preprocess import PreprocessSpec
 
-__all__ = ["Augmentation", "Distillation", "Recipe", "built_in_recipes", "load_recipe", "to_toml"]
+__all__ = [
+    "Augmentation",
+    "Distillation",
+    "Recipe",
+    "built_in_recipes",
+    "load_recipe",
+    "onward",
+    "to_toml",
+]
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
+SMALLER = 7 / 8  # in training than at evaluation: Touvron et al. 2019
+STEP = 32  # pixels that become one in the last feature map
 Strict = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
@@ -212,6 +223,27 @@ def load_recipe(name_or_file: str, changes: Sequence[str] = ()) -> Recipe:
     for change in changes:
         _set(values, change)
     return validated(values, source=name_or_file)
+
+
+def onward(bundle: Metadata, changes: Sequence[str] = ()) -> Recipe:
+    """Recipe ``onward`` for the network of a bundle, which is shown photos as in the bundle.
+
+    Args:
+        bundle: whose weights are the first ones.
+        changes: as for `load_recipe`.
+
+    Raises:
+        RecipeError: a wrong change.
+    """
+    spec = bundle.preprocess
+    size = round(spec.size * SMALLER / STEP) * STEP
+    its = {
+        "architecture": bundle.architecture,
+        "size": max(STEP, size),
+        "eval_size": spec.size,
+        "eval_resize_to": max(spec.size, spec.resize_to),
+    }
+    return load_recipe("onward", [*(f"{key}={value}" for key, value in its.items()), *changes])
 
 
 def validated(values: Mapping[str, Any], *, source: str) -> Recipe:

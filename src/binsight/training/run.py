@@ -34,11 +34,12 @@ from binsight.data.relabel import (
 from binsight.data.split import Split, read_split, write_split
 from binsight.errors import RunError, SplitError, UsageError
 from binsight.files import write_text
+from binsight.model.weights import IMAGENET, NONE, names_bundle
 from binsight.runtime import BUILTIN
 
 from .recipe import Recipe, to_toml, validated
 
-__all__ = ["Facts", "Run", "create_run", "create_twin", "open_run"]
+__all__ = ["Facts", "Run", "check_first_weights", "create_run", "create_twin", "open_run"]
 
 CORRECTIONS = "corrections.csv"
 
@@ -49,7 +50,7 @@ class Facts:
 
     Args:
         sources: folders or CSVs of the photos, as absolute paths.
-        weights: ``imagenet``, ``none`` or the file that was given.
+        weights: ``imagenet``, ``none``, a built-in bundle's name, or the file that was given.
         classes: names, in the order of the outputs.
         shares: folder of training photos to the part of them that an epoch draws, anew each time.
         teachers: that this one learns from: absolute paths of runs and bundles, or built-in names.
@@ -158,20 +159,21 @@ def create_run(
         recipe: how to train.
         split: with the parts train and val.
         sources: folders or CSVs of the photos.
-        weights: ``imagenet``, ``none`` or a file.
+        weights: ``imagenet``, ``none``, a file or a bundle, as a user names it.
         shares: see `Facts`.
         teachers: runs and bundles to learn from, as a user names them.
         decisions: about labels; the split has to be that of the corrected catalog.
 
     Raises:
-        UsageError: the folder is in use, a share is wrong or of no training photo, or a teacher
-            would have to look at endless views.
+        UsageError: the folder is in use, a share is wrong or of no training photo, a teacher would
+            have to look at endless views, or the recipe does not go with the first weights.
         SplitError: the split was made without the decisions.
     """
     from binsight import __version__
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not empty; choose another --out, or --resume it")
+    check_first_weights(recipe, weights)
     _check_shares(shares or {}, split)
     if teachers and not recipe.views:
         raise UsageError("a teacher's answers are kept for each view; set views, such as views=4")
@@ -179,7 +181,7 @@ def create_run(
     _check_decisions(decided, split)
     facts = Facts(
         sources=tuple(str(source.absolute()) for source in sources),
-        weights=weights,
+        weights=_placed(weights),
         classes=split.classes,
         catalog_digest=split.catalog_digest,
         binsight=__version__,
@@ -190,8 +192,28 @@ def create_run(
     return _write(folder, recipe, facts, split, decided)
 
 
-def _placed(teacher: str) -> str:
-    return teacher if teacher in BUILTIN else str(Path(teacher).absolute())
+def check_first_weights(recipe: Recipe, weights: str) -> None:
+    """Make sure that a recipe goes with first weights; see `create_run`.
+
+    Raises:
+        UsageError: stages would be frozen that never learned, or BatchNorm would need statistics
+            that a bundle does not keep.
+    """
+    if recipe.frozen_stages and weights == NONE:
+        raise UsageError(
+            f"the recipe freezes the first {recipe.frozen_stages} stages, which know nothing with "
+            "--weights none; give weights, or --set frozen_stages=0"
+        )
+    if names_bundle(weights) and not recipe.frozen_batchnorm:
+        raise UsageError(
+            f"--weights {weights}: a bundle keeps no statistics for BatchNorm to go on from; leave "
+            "--recipe out, or --set frozen_batchnorm=true"
+        )
+
+
+def _placed(given: str) -> str:
+    """Where a file or folder is from anywhere; what is no path stays as it is."""
+    return given if given in {IMAGENET, NONE, *BUILTIN} else str(Path(given).absolute())
 
 
 def create_twin(run: Run, folder: Path, split: Split) -> Run:

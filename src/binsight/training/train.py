@@ -149,7 +149,7 @@ def _network(run: Run, resume: bool) -> Network:
     return build_with_weights(
         run.recipe.architecture,
         weights,
-        classes=len(run.facts.classes),
+        classes=run.facts.classes,
         dropout=run.recipe.dropout,
     )
 

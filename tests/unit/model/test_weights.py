@@ -27,7 +27,8 @@ State = dict[str, Any]
 
 
 def filled(name: str = NAME, weights: object = "none", classes: int = 3) -> Any:
-    return build_with_weights(name, str(weights), classes=classes, dropout=0.2)
+    names = [f"class {number}" for number in range(classes)]
+    return build_with_weights(name, str(weights), classes=names, dropout=0.2)
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from binsight.training.recipe import (
 
 
 def test_the_recipes_that_come_along() -> None:
-    assert built_in_recipes() == ("accurate", "default", "seed", "student", "thaw")
+    assert built_in_recipes() == ("accurate", "default", "onward", "seed", "student", "thaw")
     for name in built_in_recipes():
         recipe = load_recipe(name)
         assert recipe.architecture in architectures()

@@ -19,7 +19,6 @@ from .train import (
     finish,
     parse_shares,
     resumed,
-    where,
 )
 from .train_options import (
     Accelerator,
@@ -124,7 +123,7 @@ def _new(
         recipe=resolved,
         split=lesson.split,
         sources=lesson.sources,
-        weights=where(weights),
+        weights=weights,
         shares=shares or lesson.shares,
         teachers=teachers,
         decisions=lesson.decisions,

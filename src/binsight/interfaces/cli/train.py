@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from binsight.errors import UsageError
+from binsight.runtime import Classifier
 
 from .extras import needs_extra
 from .progress import reporting
@@ -63,7 +64,10 @@ def train(
     ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(help="default, accurate, student, seed, or a TOML file. [default: default]"),
+        typer.Option(
+            help="default, accurate, thaw, student, seed, onward, or a TOML file. "
+            "[default: default; with a bundle's weights: onward]"
+        ),
     ] = None,
     arch: Arch = None,
     weights: Weights = "imagenet",
@@ -194,7 +198,6 @@ def _new(
 ) -> Run:
     from binsight.data.relabel import read_label_issues
     from binsight.data.split import read_split
-    from binsight.training.recipe import load_recipe
     from binsight.training.run import create_run
 
     if not photos or split is None:
@@ -203,7 +206,7 @@ def _new(
         )
     if (out / "run.json").exists():
         raise UsageError(f"{out} holds a run; go on with --resume, or choose another --out")
-    resolved = load_recipe(recipe or "default", changes)
+    resolved = recipe_for(weights, recipe, changes)
     parts = read_split(split)
     if fold is not None:
         parts = parts.with_fold(fold)
@@ -215,7 +218,7 @@ def _new(
         recipe=resolved,
         split=parts,
         sources=photos,
-        weights=where(weights),
+        weights=weights,
         shares=shares,
         teachers=teachers,
         decisions=read_label_issues(corrections) if corrections else (),
@@ -249,18 +252,24 @@ def check_early(recipe: Recipe, classes: tuple[str, ...], weights: str) -> None:
         UsageError: stages would be frozen that never learned.
         TrainingError: no such architecture, or no such weights.
     """
-    from binsight.model.weights import NONE, build_with_weights
+    from binsight.model.weights import build_with_weights
+    from binsight.training.run import check_first_weights
 
-    if recipe.frozen_stages and weights == NONE:
-        raise UsageError(
-            f"the recipe freezes the first {recipe.frozen_stages} stages, which know nothing with "
-            "--weights none; give weights, or --set frozen_stages=0"
-        )
-    build_with_weights(recipe.architecture, weights, classes=len(classes), dropout=recipe.dropout)
+    check_first_weights(recipe, weights)
+    build_with_weights(recipe.architecture, weights, classes=classes, dropout=recipe.dropout)
 
 
-def where(weights: str) -> str:
-    return weights if weights in {"imagenet", "none"} else str(Path(weights).absolute())
+def recipe_for(weights: str, recipe: str | None, changes: list[str]) -> Recipe:
+    """The recipe that is named, or the one that goes with the first weights.
+
+    Recipe `onward` takes the architecture from a bundle, and shows photos as that does.
+    """
+    from binsight.model.weights import names_bundle
+    from binsight.training.recipe import load_recipe, onward
+
+    if not names_bundle(weights) or recipe not in {None, "onward"}:
+        return load_recipe(recipe or "default", changes)
+    return onward(Classifier(weights).metadata, changes)
 
 
 def resumed(run: Run, recipe: str | None, changes: list[str], corrections: Path | None) -> Run:
@@ -270,10 +279,9 @@ def resumed(run: Run, recipe: str | None, changes: list[str], corrections: Path 
         UsageError: another recipe, or other corrections.
     """
     from binsight.data.relabel import decision_of, read_label_issues
-    from binsight.training.recipe import load_recipe
 
     out = run.folder
-    if (recipe or changes) and load_recipe(recipe or "default", changes) != run.recipe:
+    if (recipe or changes) and recipe_for(run.facts.weights, recipe, changes) != run.recipe:
         raise UsageError(f"{out} was begun with another recipe; --resume keeps {out}/recipe.toml")
     if corrections and decision_of(read_label_issues(corrections)) != decision_of(run.decisions):
         raise UsageError(f"{out} was begun with other corrections; --resume keeps its own")

@@ -17,7 +17,7 @@ from .evaluate import facts_of
 from .evaluate_on import Home
 from .evaluated import print_one
 from .progress import reporting
-from .train import check_early, log_to, resumed, where
+from .train import check_early, log_to, recipe_for, resumed
 
 if TYPE_CHECKING:
     from binsight.data.catalog import Catalog
@@ -108,13 +108,12 @@ def _new(
 ) -> tuple[Catalog, Folds]:
     from binsight.data.relabel import read_label_issues
     from binsight.training.folds import create_folds, has_folds
-    from binsight.training.recipe import load_recipe
 
     if has_folds(out):
         raise UsageError(f"{out} holds folds; go on with --resume, or choose another --out")
     if not photos or folds is None:
         raise UsageError("give photos and --folds, such as: binsight train PHOTOS --folds 5")
-    resolved = load_recipe(recipe or "default", changes)
+    resolved = recipe_for(weights, recipe, changes)
     decisions = read_label_issues(corrections) if corrections else ()
     catalog, parts = _folded(photos, folds, split, decisions)
     check_early(resolved, parts.classes, weights)
@@ -123,7 +122,7 @@ def _new(
         parts,
         recipe=resolved,
         sources=photos,
-        weights=where(weights),
+        weights=weights,
         shares=shares,
         decisions=decisions,
     )

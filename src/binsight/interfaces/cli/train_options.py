@@ -13,7 +13,11 @@ Arch = Annotated[
     str | None, typer.Option("--arch", help="torchvision's name; as --set architecture=NAME.")
 ]
 Weights = Annotated[
-    str, typer.Option("--weights", help="imagenet (downloaded once), none, or a weight file.")
+    str,
+    typer.Option(
+        "--weights",
+        help="imagenet (downloaded once), none, a weight file, or a bundle, such as small.",
+    ),
 ]
 Changes = Annotated[list[str] | None, typer.Option("--set", help="Change one value: epochs=3.")]
 Shares = Annotated[
