@@ -19,15 +19,14 @@ from torch import Tensor, nn
 from torchvision import models
 
 from binsight.errors import WeightsError
-from binsight.runtime import BUILTIN, Classifier
+from binsight.runtime import Classifier
 
 from .bundled import network_of_bundle
 from .network import Network, build, plain_model, take_apart
+from .origins import IMAGENET, NONE, names_bundle
 
-__all__ = ["IMAGENET", "NONE", "build_with_weights", "names_bundle", "read_state"]
+__all__ = ["build_with_weights", "read_state"]
 
-IMAGENET = "imagenet"
-NONE = "none"
 # What the two readers raise on files of other kinds.
 NOT_TENSORS = (
     SafetensorError,
@@ -41,11 +40,6 @@ NOT_TENSORS = (
 )
 
 
-def names_bundle(weights: str) -> bool:
-    """Whether the weights of a bundle are meant: a built-in one by name, or an ``.onnx`` file."""
-    return weights in BUILTIN or Path(weights).suffix == ".onnx"
-
-
 def build_with_weights(
     name: str, weights: str, *, classes: Sequence[str], dropout: float
 ) -> Network:
@@ -55,7 +49,7 @@ def build_with_weights(
         name: torchvision's name of the architecture.
         weights: ``"imagenet"`` for torchvision's ``IMAGENET1K_V1`` (downloaded once, kept in
             ``TORCH_HOME``), ``"none"``, a file (torchvision's state dict with or without its
-            classifier, or the weights of a binsight run), or a bundle (see `names_bundle`).
+            classifier, or the weights of a binsight run), or a bundle (see `origins.names_bundle`).
         classes: of the head, which always starts anew unless the file is of a run with as many
             classes, or a bundle of the same ones.
         dropout: before the head.

@@ -34,7 +34,7 @@ from binsight.data.relabel import (
 from binsight.data.split import Split, read_split, write_split
 from binsight.errors import RunError, SplitError, UsageError
 from binsight.files import write_text
-from binsight.model.weights import IMAGENET, NONE, names_bundle
+from binsight.model.origins import IMAGENET, NONE, names_bundle
 from binsight.runtime import BUILTIN
 
 from .recipe import Recipe, to_toml, validated

@@ -160,8 +160,9 @@ def test_a_file_that_is_no_toml(tmp_path: Path, content: bytes) -> None:
 
 
 def test_no_such_recipe(tmp_path: Path) -> None:
+    names = "accurate, default, onward, seed, student, thaw"
     for name in ("defualt", str(tmp_path)):
-        with pytest.raises(RecipeError, match="give one of accurate, default, seed, student, thaw"):
+        with pytest.raises(RecipeError, match=f"give one of {names}"):
             load_recipe(name)
 
 

@@ -264,7 +264,7 @@ def recipe_for(weights: str, recipe: str | None, changes: list[str]) -> Recipe:
 
     Recipe `onward` takes the architecture from a bundle, and shows photos as that does.
     """
-    from binsight.model.weights import names_bundle
+    from binsight.model.origins import names_bundle
     from binsight.training.recipe import load_recipe, onward
 
     if not names_bundle(weights) or recipe not in {None, "onward"}:
