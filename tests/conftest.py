@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from small_bundle import SmallBundle, write_small_bundle
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Files of tests share the cores already, also those that start processes.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageOps
-from tiny_training import draw_photos
+from tiny_training import SMALL, draw_photos
 
 PROGRAMS = Path(__file__).parents[2] / "benchmarks"
 PROGRAM = PROGRAMS / "classify.py"
@@ -64,6 +64,49 @@ def test_a_flooded_service_loses_and_mixes_up_nothing(bundle: Path) -> None:
     assert set(told["flood_statuses"]) <= {"200", "503"}
     assert told["flood_statuses"]["200"] > 0
     assert (told["wrong"], told["without_retry_after"], told["exit"]) == (0, 0, 0)
+
+
+@pytest.mark.slow
+def test_ideas_are_trained_and_compared(tmp_path: Path) -> None:
+    from binsight.data.catalog import scan
+    from binsight.data.split import split_by_ratios, write_split
+    from binsight.training.run import open_run
+
+    here, there = (draw_photos(tmp_path / name, seed=seed) for seed, name in enumerate("ab"))
+    split = split_by_ratios(
+        scan([here, there], duplicates=False), {"train": 0.7, "val": 0.3}, seed=0
+    )
+    write_split(tmp_path / "split.csv", split)
+    (tmp_path / "rows.toml").write_text(
+        f"""
+        [[row]]
+        name = "Plain"
+        recipe = "seed"
+        without = ["b"]
+        changes = {[f"{key}={value}" for key, value in SMALL.items()]}
+
+        [[row]]
+        name = "more photos, fewer epochs"
+        without = []
+        changes = ["epochs=1", "warmup_epochs=0"]
+        """
+    )
+    program = [sys.executable, PROGRAMS / "ablation.py", here, there]
+    command = [*program, "--split", tmp_path / "split.csv", "--weights", "none"]
+    command += ["--rows", tmp_path / "rows.toml", "--workers", "0", "--out", tmp_path / "out"]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    heads, _, plain, more = done.stdout.splitlines()
+    assert heads == "| | a (9) | won, lost | b (9) | won, lost |"
+    assert plain.startswith("| Plain | ")
+    assert plain.count("|  |") == 2  # nothing to compare with
+    assert more.startswith("| more photos, fewer epochs | ")
+    learned = [open_run(tmp_path / "out" / name) for name in ("plain", "more-photos-fewer-epochs")]
+    assert [one.split.counts()["train"]["glass"] for one in learned] == [7, 14]
+    assert [one.recipe.epochs for one in learned] == [SMALL["epochs"], 1]
+
+    again = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    assert (again.stdout, again.stderr) == (done.stdout, "")
 
 
 def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:

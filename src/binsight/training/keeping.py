@@ -92,7 +92,7 @@ class Keeping:
             by_frozen = self._by(frozen)
             made.append((stages.training, by_frozen))
         if facts.teachers:
-            log.info("what %d teachers say of each view is kept", len(facts.teachers))
+            log.info("what teachers say of each view is kept: %s", ", ".join(facts.teachers))
             teachers = open_teachers(facts.teachers, facts.classes, recipe.preprocess)
             answers = Keeper(self.folder, [teachers.digests, *self._shown(views)])
             taught = Taught(answers, teachers.width)

@@ -225,15 +225,16 @@ def load_recipe(name_or_file: str, changes: Sequence[str] = ()) -> Recipe:
     return validated(values, source=name_or_file)
 
 
-def onward(bundle: Metadata, changes: Sequence[str] = ()) -> Recipe:
-    """Recipe ``onward`` for the network of a bundle, which is shown photos as in the bundle.
+def onward(bundle: Metadata, changes: Sequence[str] = (), name: str = "onward") -> Recipe:
+    """Recipe for the network of a bundle, which is shown photos as in the bundle.
 
     Args:
         bundle: whose weights are the first ones.
         changes: as for `load_recipe`.
+        name: of the recipe, or a TOML file.
 
     Raises:
-        RecipeError: a wrong change.
+        RecipeError: no such recipe, or a wrong change.
     """
     spec = bundle.preprocess
     size = round(spec.size * SMALLER / STEP) * STEP
@@ -242,8 +243,9 @@ def onward(bundle: Metadata, changes: Sequence[str] = ()) -> Recipe:
         "size": max(STEP, size),
         "eval_size": spec.size,
         "eval_resize_to": max(spec.size, spec.resize_to),
+        "frozen_batchnorm": "true",  # a bundle keeps no statistics to go on from
     }
-    return load_recipe("onward", [*(f"{key}={value}" for key, value in its.items()), *changes])
+    return load_recipe(name, [*(f"{key}={value}" for key, value in its.items()), *changes])
 
 
 def validated(values: Mapping[str, Any], *, source: str) -> Recipe:

@@ -206,8 +206,8 @@ def check_first_weights(recipe: Recipe, weights: str) -> None:
         )
     if names_bundle(weights) and not recipe.frozen_batchnorm:
         raise UsageError(
-            f"--weights {weights}: a bundle keeps no statistics for BatchNorm to go on from; leave "
-            "--recipe out, or --set frozen_batchnorm=true"
+            f"--weights {weights}: a bundle keeps no statistics for BatchNorm to go on from; "
+            "--set frozen_batchnorm=true, or leave --recipe out"
         )
 
 

@@ -13,11 +13,13 @@ from binsight.runtime import is_bundle
 
 from .extras import needs_extra
 from .train import (
+    Usual,
     calm_lightning,
     check_accelerator,
     check_early,
     finish,
     parse_shares,
+    recipe_for,
     resumed,
 )
 from .train_options import (
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from binsight.data.relabel import LabelIssue
     from binsight.data.split import Split
     from binsight.training.run import Run
+
+STUDENT = Usual("student", "student")
 
 
 def distill(
@@ -72,7 +76,7 @@ def distill(
         calm_lightning()
         check_accelerator(accelerator)
         if resume and (out / "run.json").exists():
-            run = resumed(open_run(out), recipe, changes, None)
+            run = resumed(open_run(out), recipe, changes, None, STUDENT)
         else:
             run = _new(
                 out,
@@ -104,7 +108,6 @@ def _new(
     changes: list[str],
     shares: dict[str, float],
 ) -> Run:
-    from binsight.training.recipe import load_recipe
     from binsight.training.run import create_run
     from binsight.training.teachers import open_teachers
 
@@ -115,7 +118,7 @@ def _new(
     if (out / "run.json").exists():
         raise UsageError(f"{out} holds a run; go on with --resume, or choose another --out")
     lesson = _of_photos(photos, split) if photos else _of_run(teachers[0])
-    resolved = load_recipe(recipe or "student", changes)
+    resolved = recipe_for(weights, recipe, changes, STUDENT)
     check_early(resolved, lesson.split.classes, weights)
     open_teachers(teachers, lesson.split.classes, resolved.preprocess)
     return create_run(

@@ -6,7 +6,7 @@ import logging
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -38,6 +38,16 @@ UNHELPFUL = (
     ".*The dirpath has changed.*",
     ".*LeafSpec.* is deprecated.*",
 )
+
+
+class Usual(NamedTuple):
+    """Recipes for when none is named: with other first weights, and with those of a bundle."""
+
+    plain: str = "default"
+    from_bundle: str = "onward"
+
+
+USUAL = Usual()
 
 
 def train(
@@ -259,20 +269,28 @@ def check_early(recipe: Recipe, classes: tuple[str, ...], weights: str) -> None:
     build_with_weights(recipe.architecture, weights, classes=classes, dropout=recipe.dropout)
 
 
-def recipe_for(weights: str, recipe: str | None, changes: list[str]) -> Recipe:
+def recipe_for(
+    weights: str, recipe: str | None, changes: list[str], usual: Usual = USUAL
+) -> Recipe:
     """The recipe that is named, or the one that goes with the first weights.
 
-    Recipe `onward` takes the architecture from a bundle, and shows photos as that does.
+    If none is named, it takes architecture and sizes from a bundle.
     """
     from binsight.model.origins import names_bundle
     from binsight.training.recipe import load_recipe, onward
 
     if not names_bundle(weights) or recipe not in {None, "onward"}:
-        return load_recipe(recipe or "default", changes)
-    return onward(Classifier(weights).metadata, changes)
+        return load_recipe(recipe or usual.plain, changes)
+    return onward(Classifier(weights).metadata, changes, recipe or usual.from_bundle)
 
 
-def resumed(run: Run, recipe: str | None, changes: list[str], corrections: Path | None) -> Run:
+def resumed(
+    run: Run,
+    recipe: str | None,
+    changes: list[str],
+    corrections: Path | None,
+    usual: Usual = USUAL,
+) -> Run:
     """The run, if it was begun with what is asked for again.
 
     Raises:
@@ -281,7 +299,7 @@ def resumed(run: Run, recipe: str | None, changes: list[str], corrections: Path 
     from binsight.data.relabel import decision_of, read_label_issues
 
     out = run.folder
-    if (recipe or changes) and recipe_for(run.facts.weights, recipe, changes) != run.recipe:
+    if (recipe or changes) and recipe_for(run.facts.weights, recipe, changes, usual) != run.recipe:
         raise UsageError(f"{out} was begun with another recipe; --resume keeps {out}/recipe.toml")
     if corrections and decision_of(read_label_issues(corrections)) != decision_of(run.decisions):
         raise UsageError(f"{out} was begun with other corrections; --resume keeps its own")
