@@ -20,8 +20,8 @@ from .prediction import Prediction
 __all__ = ["PARITY_TOLERANCE", "check_novelty", "check_parity", "write_if_alike"]
 
 PARITY_TOLERANCE = 1e-4
-# Of 1, or of the novelty where that is more. It counts in deviations, and where photos are much alike
-# one of these is so little that float32 cannot tell it to a thousandth.
+# Of 1, or of the novelty where that is more. It counts in deviations, and where photos are much
+# alike one of these is so little that float32 cannot tell it to a thousandth.
 NOVELTY_TOLERANCE = 1e-2
 
 
