@@ -69,9 +69,10 @@ def test_a_student_takes_its_shape_from_the_bundle(given: list[str], tmp_path: P
     [
         (["--recipe", "seed"], "--set frozen_batchnorm=true, or leave --recipe out"),
         (["--arch", "resnet18"], "the weights of mobilenet_v2, not of resnet18"),
+        (["--teacher", "accurate", "--set", "views=1"], "accurate: the teacher knows cardboard"),
     ],
 )
-def test_what_a_bundle_cannot_begin(
+def test_what_cannot_begin_is_said_before_a_folder_is_made(
     given: list[str], tmp_path: Path, more: list[str], why: str
 ) -> None:
     line = refusal("train", *given, "--weights", "small", "--out", tmp_path / "run", *more)

@@ -109,7 +109,6 @@ def _new(
     shares: dict[str, float],
 ) -> Run:
     from binsight.training.run import create_run
-    from binsight.training.teachers import open_teachers
 
     if not teachers:
         raise UsageError("give one or more trained runs or bundles: binsight distill accurate")
@@ -119,8 +118,7 @@ def _new(
         raise UsageError(f"{out} holds a run; go on with --resume, or choose another --out")
     lesson = _of_photos(photos, split) if photos else _of_run(teachers[0])
     resolved = recipe_for(weights, recipe, changes, STUDENT)
-    check_early(resolved, lesson.split.classes, weights)
-    open_teachers(teachers, lesson.split.classes, resolved.preprocess)
+    check_early(resolved, lesson.split.classes, weights, teachers)
     return create_run(
         out,
         recipe=resolved,

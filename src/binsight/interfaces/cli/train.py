@@ -222,7 +222,7 @@ def _new(
         parts = parts.with_fold(fold)
     for part in ("train", "val"):
         parts.paths(part)
-    check_early(resolved, parts.classes, weights)
+    check_early(resolved, parts.classes, weights, teachers)
     return create_run(
         out,
         recipe=resolved,
@@ -255,18 +255,24 @@ def parse_shares(items: list[str]) -> dict[str, float]:
     return shares
 
 
-def check_early(recipe: Recipe, classes: tuple[str, ...], weights: str) -> None:
-    """Fail on a wrong architecture or weight file before a folder is made.
+def check_early(
+    recipe: Recipe, classes: tuple[str, ...], weights: str, teachers: tuple[str, ...] = ()
+) -> None:
+    """Fail on a wrong architecture, weight file or teacher before a folder is made.
 
     Raises:
         UsageError: stages would be frozen that never learned.
         TrainingError: no such architecture, or no such weights.
+        RunError: a teacher is gone, or has other classes.
     """
     from binsight.model.weights import build_with_weights
     from binsight.training.run import check_first_weights
+    from binsight.training.teachers import open_teachers
 
     check_first_weights(recipe, weights)
     build_with_weights(recipe.architecture, weights, classes=classes, dropout=recipe.dropout)
+    if teachers:
+        open_teachers(teachers, classes, recipe.preprocess)
 
 
 def recipe_for(
