@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from command_line import binsight, output, refusal
+from command_line import output, refusal
 from tiny_training import CLASSES, draw_photos
 
 torch = pytest.importorskip("torch")
@@ -32,30 +32,48 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [str(photos), "--split", str(folder / "split.csv")]
 
 
-def test_from_a_built_in_model_to_a_model_of_ones_own(given: list[str], tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    asked = ["train", *given, "--weights", "small", "--out", run, *QUICK]
-    said = output(*asked)
+@pytest.fixture(scope="module")
+def onward(given: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that began as `small`."""
+    run = tmp_path_factory.mktemp("onward") / "run"
+    said = output("train", *given, "--weights", "small", "--out", run, *QUICK)
     assert said.splitlines()[-1].endswith(f"next: binsight evaluate {run}")
-    begun = open_run(run)
+    return run
+
+
+@pytest.fixture(scope="module")
+def mine(onward: Path) -> Path:
+    """Its bundle."""
+    bundle = onward.with_name("mine.onnx")
+    output("export", onward, "--out", bundle)
+    return bundle
+
+
+def test_a_run_takes_its_shape_from_the_bundle(onward: Path) -> None:
+    begun = open_run(onward)
     assert begun.facts.weights == "small"
     assert begun.recipe.architecture == "mobilenet_v2"
     assert begun.recipe.frozen_batchnorm
     assert begun.recipe.learning_rate == load_recipe("onward").learning_rate
 
-    again = binsight(*asked, "--resume")
-    assert again.returncode == 0, again.stderr
-
-    mine = tmp_path / "mine.onnx"
-    output("export", run, "--out", mine)
-    onward = build_with_weights("mobilenet_v2", str(mine), classes=CLASSES, dropout=0)
-    torch.testing.assert_close(onward.head.weight, best_network(begun).head.weight)
 
 
-def test_a_student_takes_its_shape_from_the_bundle(given: list[str], tmp_path: Path) -> None:
+def test_a_run_from_a_bundle_resumes(given: list[str], onward: Path) -> None:
+    output("train", *given, "--weights", "small", "--out", onward, *QUICK, "--resume")
+
+
+def test_the_head_goes_on_from_a_bundle_of_the_same_classes(onward: Path, mine: Path) -> None:
+    network = build_with_weights("mobilenet_v2", str(mine), classes=CLASSES, dropout=0)
+    learned = best_network(open_run(onward)).head.weight
+    torch.testing.assert_close(network.head.weight, learned)
+
+
+def test_a_student_takes_its_shape_from_the_bundle(
+    given: list[str], mine: Path, tmp_path: Path
+) -> None:
     photos, *split = given
     out = tmp_path / "run"
-    asked = ["distill", "small", "--photos", photos, *split, "--weights", "small", "--out", out]
+    asked = ["distill", mine, "--photos", photos, *split, "--weights", "small", "--out", out]
     asked += [*QUICK, "--set", "views=1", "--set", "warmup_epochs=0"]
     output(*asked)
     begun = open_run(out).recipe
