@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from command_line import binsight
 from small_bundle import write_small_bundle
-from tiny_training import SMALL, draw_photos, make_run, train_run, write_weights
+from tiny_training import CLASSES, SMALL, draw_photos, make_run, train_run, write_weights
 
 torch = pytest.importorskip("torch")
 
@@ -19,6 +19,8 @@ from binsight.data.catalog import scan  # noqa: E402
 from binsight.data.split import split_by_ratios, write_split  # noqa: E402
 from binsight.errors import RunError, UsageError  # noqa: E402
 from binsight.interfaces.cli.distill import distill  # noqa: E402
+from binsight.model.weights import build_with_weights  # noqa: E402
+from binsight.training.checkpoints import best_network  # noqa: E402
 from binsight.training.run import open_run  # noqa: E402
 
 FROZEN: dict[str, Any] = {
@@ -193,7 +195,22 @@ def test_wrong_teachers_and_stages_are_refused(photos: Path, first: Path, tmp_pa
         train_run(student)
     with pytest.raises(UsageError, match="set views"):
         make_run(photos, tmp_path / "endless", "default", teachers=(str(teacher.folder),), epochs=2)
-    all_frozen = FROZEN | {"frozen_stages": 19}
-    run = make_run(photos, tmp_path / "run", "default", weights=first, **all_frozen)
-    with pytest.raises(RunError, match="has 19 stages; leave one to learn"):
-        train_run(run)
+    too_many = FROZEN | {"frozen_stages": 20}
+    for views in (0, 2):
+        settings = too_many | {"views": views}
+        run = make_run(photos, tmp_path / f"run{views}", "default", weights=first, **settings)
+        with pytest.raises(RunError, match="has 19 stages; with all of them frozen"):
+            train_run(run)
+
+
+@pytest.mark.parametrize("views", [0, 2])
+def test_with_all_stages_frozen_the_head_alone_learns(
+    photos: Path, first: Path, tmp_path: Path, views: int
+) -> None:
+    settings = FROZEN | {"frozen_stages": 19, "views": views}
+    run = make_run(photos, tmp_path / "probe", "default", weights=first, **settings)
+    train_run(run)
+    begun = build_with_weights("mobilenet_v2", str(first), classes=CLASSES, dropout=0)
+    learned = best_network(run)
+    torch.testing.assert_close(learned.features.state_dict(), begun.features.state_dict())
+    assert not torch.equal(learned.head.weight, begun.head.weight)

@@ -57,7 +57,6 @@ def test_a_run_takes_its_shape_from_the_bundle(onward: Path) -> None:
     assert begun.recipe.learning_rate == load_recipe("onward").learning_rate
 
 
-
 def test_a_run_from_a_bundle_resumes(given: list[str], onward: Path) -> None:
     output("train", *given, "--weights", "small", "--out", onward, *QUICK, "--resume")
 

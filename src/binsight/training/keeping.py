@@ -13,7 +13,6 @@ from PIL import Image
 from torch import Tensor, nn
 
 from binsight.data.dataset import LabelledPhotos, Views
-from binsight.errors import RunError
 from binsight.model.network import Network
 from binsight.preprocess import apply
 
@@ -78,7 +77,7 @@ class Keeping:
             run has no teachers.
 
         Raises:
-            RunError: no stage is left to learn; a teacher is gone, or has other classes.
+            RunError: a teacher is gone, or has other classes.
             BundleError: a bundle that teaches cannot be used.
         """
         recipe, facts = self.run.recipe, self.run.facts
@@ -105,13 +104,7 @@ class Keeping:
 
     def _frozen(self) -> nn.Module:
         """A copy of the frozen stages in eval mode; who trains decides what of the rest is."""
-        recipe = self.run.recipe
-        if recipe.frozen_stages >= len(self.network.features):
-            raise RunError(
-                f"frozen_stages is {recipe.frozen_stages}, {recipe.architecture} has "
-                f"{len(self.network.features)} stages; leave one to learn"
-            )
-        return copy.deepcopy(self.network.features[: recipe.frozen_stages]).eval()
+        return copy.deepcopy(self.network.features[: self.run.recipe.frozen_stages]).eval()
 
     def _stages(self, views: Views, digest: str) -> KeptStages:
         recipe = self.run.recipe

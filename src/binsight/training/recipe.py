@@ -143,7 +143,8 @@ class Recipe(BaseModel):
         label_smoothing: share of a label that is spread over all classes.
         dropout: before the head.
         frozen_batchnorm: keep BatchNorm's statistics as they were in the first weights.
-        frozen_stages: so many of the first stages of the backbone keep their first weights.
+        frozen_stages: so many of the first stages of the backbone keep their first weights. With
+            all frozen, the head alone learns: a linear probe.
         views: the random changes to a photo come from so many fixed draws, epoch after epoch; what
             frozen stages or a teacher make of these can be kept. 0 draws anew in each epoch.
         layer_decay: each stage of the backbone learns at this share of the rate of the one above

@@ -57,7 +57,8 @@ def train(
         report: called with (done, total) photos while that is made.
 
     Raises:
-        TrainingError: nothing to resume, weights missing.
+        RunError: nothing to resume; more frozen stages than the network has.
+        WeightsError: the first weights cannot be had.
         SplitError: no train or val part.
         KeyboardInterrupt: Ctrl-C; go on with ``resume``.
     """
@@ -146,12 +147,18 @@ def _network(run: Run, resume: bool) -> Network:
     # A resumed run takes everything from its checkpoint, frozen stages before any other: the first
     # weights may be gone.
     weights = str(run.last) if resume else run.facts.weights
-    return build_with_weights(
+    network = build_with_weights(
         run.recipe.architecture,
         weights,
         classes=run.facts.classes,
         dropout=run.recipe.dropout,
     )
+    if run.recipe.frozen_stages > len(network.features):
+        raise RunError(
+            f"frozen_stages is {run.recipe.frozen_stages}, {run.recipe.architecture} has "
+            f"{len(network.features)} stages; with all of them frozen the head alone learns"
+        )
+    return network
 
 
 def _shares(run: Run) -> list[float]:
