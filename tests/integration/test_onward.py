@@ -86,6 +86,7 @@ def test_a_student_takes_its_shape_from_the_bundle(
     [
         (["--recipe", "seed"], "--set frozen_batchnorm=true, or leave --recipe out"),
         (["--arch", "resnet18"], "the weights of mobilenet_v2, not of resnet18"),
+        (["--set", "frozen_stages=20"], "mobilenet_v2 has 19 stages"),
         (["--teacher", "accurate", "--set", "views=1"], "accurate: the teacher knows cardboard"),
     ],
 )

@@ -23,7 +23,7 @@ from .kept import Report
 from .module import Classification
 from .recipe import Recipe
 from .record import BestWeights, ProbeWeights, Record
-from .run import Run
+from .run import Run, check_frozen_stages
 
 __all__ = ["labelled", "resolved_precision", "train"]
 
@@ -57,7 +57,8 @@ def train(
         report: called with (done, total) photos while that is made.
 
     Raises:
-        RunError: nothing to resume; more frozen stages than the network has.
+        RunError: nothing to resume.
+        UsageError: more frozen stages than the network has.
         WeightsError: the first weights cannot be had.
         SplitError: no train or val part.
         KeyboardInterrupt: Ctrl-C; go on with ``resume``.
@@ -153,11 +154,7 @@ def _network(run: Run, resume: bool) -> Network:
         classes=run.facts.classes,
         dropout=run.recipe.dropout,
     )
-    if run.recipe.frozen_stages > len(network.features):
-        raise RunError(
-            f"frozen_stages is {run.recipe.frozen_stages}, {run.recipe.architecture} has "
-            f"{len(network.features)} stages; with all of them frozen the head alone learns"
-        )
+    check_frozen_stages(run.recipe, len(network.features))
     return network
 
 
