@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from binsight import Bins, load_bins
+from binsight.bins import Bins, load_fitting_bins
 from binsight.errors import BinsightError, ImageError, ImageTooLargeError, UnexplainableError
 from binsight.explain import BundleExplainer, explain_with
 from binsight.explain.overlay import overlay
@@ -124,10 +124,8 @@ def load_model(settings: Settings) -> Model:
         BinsError: the bins cannot be used, or lack one of its classes.
     """
     classifier = Classifier(settings.model, threads=THREADS, limits=settings.limits)
-    bins = None
-    if settings.bins is not None:
-        bins = load_bins(settings.bins)
-        bins.require(classifier.classes)
+    named = settings.bins
+    bins = None if named is None else load_fitting_bins(named, classifier.classes)
     try:
         explainer: BundleExplainer | UnexplainableError = BundleExplainer(classifier)
     except UnexplainableError as error:
