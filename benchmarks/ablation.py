@@ -9,7 +9,7 @@ already is not trained again, and an interrupted row goes on.
 
 It prints a table in Markdown: how many of the ``val`` photos of each folder are right, and how many
 were won and lost against the first row, with a star where an exact sign test (McNemar's) says p <
-0.05. Each run keeps its best epoch by all ``val`` photos together.
+0.05. All are asked after their last epoch: a best one would be chosen by these very photos.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ from scipy.stats import binomtest
 
 from binsight.data.split import UNUSED, Split, read_split, write_split
 from binsight.evaluation.scored import read_predictions, write_predictions
-from binsight.evaluation.scoring import labelled_part, score_run
+from binsight.evaluation.scoring import RunModel, labelled_part, score
 from binsight.files import write_text
+from binsight.training.checkpoints import last_network
 from binsight.training.run import open_run
 
 PROGRAM = Path(sys.executable).with_name("binsight")
@@ -112,7 +113,7 @@ def measured(row: Row, asked: argparse.Namespace, split: Split) -> Right:
         train(row, asked, split)
         run = open_run(asked.out / row.folder)
         paths, photos = labelled_part(run.photos(), run.split, "val", run.facts.classes)
-        write_predictions(answers, score_run(run, paths, photos))
+        write_predictions(answers, score(RunModel(run, last_network(run)), paths, photos))
     scored = read_predictions(answers)
     return dict(zip(scored.paths, scored.correct_n.tolist(), strict=True))
 

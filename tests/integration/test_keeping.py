@@ -20,7 +20,7 @@ from binsight.data.split import split_by_ratios, write_split  # noqa: E402
 from binsight.errors import RunError, UsageError  # noqa: E402
 from binsight.interfaces.cli.distill import distill  # noqa: E402
 from binsight.model.weights import build_with_weights  # noqa: E402
-from binsight.training.checkpoints import best_network  # noqa: E402
+from binsight.training.checkpoints import best_network, last_network  # noqa: E402
 from binsight.training.run import open_run  # noqa: E402
 
 FROZEN: dict[str, Any] = {
@@ -101,6 +101,11 @@ def test_the_result_lies_between_the_probe_and_the_tuned_network(
         expected = 0.75 * probe[name] + 0.25 * tuned[name]
         assert torch.allclose(between[name], expected, atol=1e-6), name
         assert not torch.allclose(probe[name], tuned[name], atol=1e-4), name
+
+    last, ended = last_network(whole).state_dict(), last_network(part).state_dict()
+    for name in ("features.18.0.weight", "head.weight"):
+        expected = 0.75 * probe[name] + 0.25 * last[name]
+        assert torch.allclose(ended[name], expected, atol=1e-6), name
 
 
 def test_a_student_learns_from_its_teacher(photos: Path, first: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from safetensors.torch import load_file  # noqa: E402
 
 from binsight.errors import RunError, SplitError  # noqa: E402
 from binsight.evaluation.scoring import labelled_part, score_run  # noqa: E402
-from binsight.training.checkpoints import best_network  # noqa: E402
+from binsight.training.checkpoints import best_network, last_network  # noqa: E402
 from binsight.training.record import BestWeights  # noqa: E402
 from binsight.training.run import open_run  # noqa: E402
 from binsight.training.train import labelled, resolved_precision  # noqa: E402
@@ -209,6 +209,14 @@ def test_the_best_network_answers_in_eval_mode(whole: Any) -> None:
         assert torch.equal(network(images).logits_nc, network(images).logits_nc)
 
 
+def test_the_last_network_is_that_of_the_last_epoch(whole: Any) -> None:
+    network = last_network(whole)
+    assert not any(module.training for module in network.modules())
+    saved = checkpoint(whole)["state_dict"]
+    for name, values in network.state_dict().items():
+        assert torch.equal(values, saved[f"network.{name}"]), name
+
+
 def test_ctrl_c_keeps_the_last_epoch_and_says_how_to_go_on(photos: Path, tmp_path: Path) -> None:
     run = make_run(photos, tmp_path / "run", "seed", epochs=500, batch=21)
     # A test run in the background inherits an ignored SIGINT; a terminal's does not ignore it.
@@ -245,6 +253,8 @@ def test_nothing_to_resume(photos: Path, tmp_path: Path) -> None:
         train_run(run, resume=True)
     with pytest.raises(RunError, match="no epoch was finished"):
         best_network(run)
+    with pytest.raises(RunError, match="no epoch was finished"):
+        last_network(run)
 
 
 def test_half_precision_on_the_cpu(photos: Path, tmp_path: Path) -> None:

@@ -103,14 +103,18 @@ def outputs_of(
 class RunModel:
     """The best checkpoint of a run, in float32 and without calibration.
 
+    Args:
+        run: trained.
+        network: of it, instead of the best checkpoint's; in eval mode.
+
     Raises:
         RunError: no epoch was finished.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, network: Network | None = None) -> None:
         self.run = run
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.network = best_network(run).to(self.device)
+        self.network = (network or best_network(run)).to(self.device)
 
     @property
     def classes(self) -> tuple[str, ...]:

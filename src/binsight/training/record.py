@@ -15,6 +15,7 @@ from torch import Tensor
 
 from binsight.files import replacing, write_text
 
+from .checkpoints import interpolated
 from .curves import draw_curves, rank
 from .module import Classification
 from .run import Run
@@ -74,14 +75,8 @@ class BestWeights(Callback):
         self.best = here
         state = _state(pl_module)
         if self.interpolation < 1 and not pl_module.warming_up:
-            first = load_file(self.probe)
-            state = {name: self._between(first[name], values) for name, values in state.items()}
+            state = interpolated(load_file(self.probe), state, self.interpolation)
         _save(self.file, state, trainer.current_epoch)
-
-    def _between(self, first: Tensor, last: Tensor) -> Tensor:
-        if not last.is_floating_point():  # BatchNorm counts its batches
-            return last
-        return first.lerp(last, self.interpolation)
 
     def state_dict(self) -> dict[str, Any]:
         """What `last.ckpt` keeps of this."""

@@ -120,16 +120,18 @@ class Handler(BaseHTTPRequestHandler):
         return int(asked.removeprefix("bytes=").removesuffix("-"))
 
     def answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        sent = body
+        if status in {200, 206} and self.site.cuts:
+            sent = body[: self.site.cuts.pop(0)]
+        # Before a header goes out: a client that is content with these asks again at once, and
+        # another thread answers.
+        self.site.served.append(len(sent))
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        sent = body
-        if status in {200, 206} and self.site.cuts:
-            sent = body[: self.site.cuts.pop(0)]
         self.wfile.write(sent)
-        self.site.served.append(len(sent))
 
 
 @pytest.fixture
