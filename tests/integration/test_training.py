@@ -25,6 +25,7 @@ from binsight.data.dataset import evaluation_loader  # noqa: E402
 from binsight.errors import RunError, SplitError  # noqa: E402
 from binsight.evaluation.scoring import labelled_part, score_run  # noqa: E402
 from binsight.training.checkpoints import best_network, last_network  # noqa: E402
+from binsight.training.curves import rank  # noqa: E402
 from binsight.training.record import BestWeights  # noqa: E402
 from binsight.training.run import open_run  # noqa: E402
 from binsight.training.train import labelled, resolved_precision  # noqa: E402
@@ -160,10 +161,8 @@ def test_the_records_agree(whole: Any) -> None:
 def test_the_best_weights_are_those_of_the_best_epoch(whole: Any) -> None:
     paths, shown = labelled_part(whole.photos(), whole.split, "val", whole.facts.classes)
     # So small a network may be as often right after each epoch, but never with the same loss.
-    best, *others = sorted(
-        ((float(row["val_accuracy"]), -float(row["val_loss"])) for row in rows_of(whole)),
-        reverse=True,
-    )
+    epochs = [rank(float(row["val_accuracy"]), float(row["val_loss"])) for row in rows_of(whole)]
+    best, *others = sorted(epochs, reverse=True)
     scored = score_run(whole, paths, shown)
     assert float(scored.correct_n.mean()) == pytest.approx(best[0], abs=1e-6)
     batches = evaluation_loader(shown, whole.recipe.preprocess, batch=len(paths), workers=0)
