@@ -8,6 +8,7 @@ so that what a network made of them can be kept (`kept`) and used again by anoth
 
 from __future__ import annotations
 
+import gc
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,14 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from binsight.images import decode
 from binsight.preprocess import PreprocessSpec, apply
 
-__all__ = ["LabelledPhotos", "Views", "evaluation_loader", "mixed_seed", "training_loader"]
+__all__ = [
+    "LabelledPhotos",
+    "Views",
+    "evaluation_loader",
+    "mixed_seed",
+    "start_worker",
+    "training_loader",
+]
 
 
 @dataclass(frozen=True)
@@ -164,6 +172,14 @@ def mixed_seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
+def start_worker(number: int) -> None:  # noqa: ARG001
+    """Let no worker collect the garbage that it inherited when it was forked.
+
+    A session of ONNX Runtime among it would wait forever for its threads, which no fork copies.
+    """
+    gc.freeze()
+
+
 def training_loader(
     views: Views,
     *,
@@ -195,6 +211,7 @@ def training_loader(
         batch_size=batch,
         sampler=sampler,
         num_workers=workers,
+        worker_init_fn=start_worker,
         persistent_workers=workers > 0,
         drop_last=len(sampler) >= batch,
         # Its own generator: starting workers draws a number, and dropout's must not depend on it.
@@ -215,6 +232,7 @@ def evaluation_loader(
         _Evaluation(photos, spec, stages),  # type: ignore[arg-type]  # collated
         batch_size=batch,
         num_workers=workers,
+        worker_init_fn=start_worker,
         persistent_workers=workers > 0,
         generator=torch.Generator().manual_seed(0),
     )

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from binsight.data.dataset import Views
+from binsight.data.dataset import Views, start_worker
 from binsight.errors import RunError
 from binsight.files import replacing
 
@@ -112,6 +112,7 @@ def fill(
         _AllViews(views, missing),
         batch_size=max(1, IMAGES // views.count),
         num_workers=workers,
+        worker_init_fn=start_worker,
         collate_fn=_side_by_side,
     )
     done = 0

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -85,6 +87,38 @@ def order(found: Batches) -> list[int]:
 def test_workers_change_nothing(photos: LabelledPhotos) -> None:
     alone, together = batches(photos, epochs=2), batches(photos, epochs=2, workers=2)
     assert same(alone, together)
+
+
+class Collecting(NoisyCopy):
+    """A change during which the garbage is collected."""
+
+    def __call__(self, image: Image.Image) -> torch.Tensor:
+        gc.collect()
+        return super().__call__(image)
+
+
+class Mourned:
+    """Leaves a file of its process when it goes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.me = self  # goes only when garbage is collected
+
+    def __del__(self) -> None:
+        (self.folder / str(os.getpid())).touch()
+
+
+def test_workers_leave_inherited_garbage_alone(photos: LabelledPhotos, tmp_path: Path) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        Mourned(tmp_path)
+        batches(photos, workers=2, transform=Collecting())
+        assert not list(tmp_path.iterdir())
+    finally:
+        gc.enable()
+    gc.collect()
+    assert [file.name for file in tmp_path.iterdir()] == [str(os.getpid())]
 
 
 def test_nor_does_what_was_drawn_before(photos: LabelledPhotos) -> None:
