@@ -49,9 +49,9 @@ def write_weights(
     mean and variance of what it sees.
     """
     import torch
-    from safetensors.torch import save_file
 
     from binsight.model.network import build
+    from binsight.model.weights import write_state
 
     torch.manual_seed(0)
     network = build(architecture, classes=len(CLASSES)).eval()
@@ -61,7 +61,7 @@ def write_weights(
     colours = torch.rand(32, 3, 1, 1) * 4 - 2
     with torch.no_grad():
         network(colours + torch.randn(32, 3, size, size))
-    save_file(network.state_dict(), file)
+    write_state(file, network.state_dict(), classes=CLASSES, epoch=0)
     return file
 
 

@@ -24,6 +24,7 @@ from safetensors.torch import load_file  # noqa: E402
 from binsight.data.dataset import evaluation_loader  # noqa: E402
 from binsight.errors import RunError, SplitError  # noqa: E402
 from binsight.evaluation.scoring import labelled_part, score_run  # noqa: E402
+from binsight.model.weights import build_with_weights, read_state  # noqa: E402
 from binsight.training.checkpoints import best_network, last_network  # noqa: E402
 from binsight.training.curves import rank  # noqa: E402
 from binsight.training.record import BestWeights  # noqa: E402
@@ -205,6 +206,18 @@ def test_training_moved_the_whole_network(whole: Any) -> None:
         assert not torch.equal(saved["state_dict"][f"network.{name}"], first[name]), name
 
 
+@pytest.mark.parametrize("file", ["best", "last"])
+def test_a_run_s_head_goes_on_with_the_same_classes_alone(whole: Any, file: str) -> None:
+    path, classes = getattr(whole, file), whole.facts.classes
+    again, turned = (
+        build_with_weights("mobilenet_v2", str(path), classes=names, dropout=0.0)
+        for names in (classes, classes[::-1])
+    )
+    head = read_state(path)["head.weight"]
+    assert torch.equal(again.head.weight, head)
+    assert not torch.equal(turned.head.weight, head)
+
+
 def test_resuming_a_finished_run_changes_nothing(resumed: Any) -> None:
     before = (resumed.folder / "metrics.csv").read_bytes()
     best = train_run(resumed, resume=True)
@@ -324,7 +337,9 @@ def test_a_class_without_training_photos(photos: Path, tmp_path: Path) -> None:
         train_run(open_run(run.folder))
 
 
-def test_of_epochs_with_equal_accuracy_the_lowest_loss_is_kept(tmp_path: Path) -> None:
+def test_of_epochs_with_equal_accuracy_the_lowest_loss_is_kept(
+    photos: Path, tmp_path: Path
+) -> None:
     from binsight.model.network import build
     from binsight.training.module import Classification
     from binsight.training.recipe import load_recipe
@@ -334,7 +349,8 @@ def test_of_epochs_with_equal_accuracy_the_lowest_loss_is_kept(tmp_path: Path) -
 
     network = build("mobilenet_v2", classes=2)
     module = Classification(network, load_recipe("seed"), [1, 1])
-    keeper = BestWeights(tmp_path / "best.safetensors", tmp_path / "probe.safetensors", 1.0)
+    run = make_run(photos, tmp_path / "run", "seed")
+    keeper = BestWeights(run)
     kept = []
     for accuracy, loss in ((0.5, 1.0), (0.5, 1.0), (0.5, 0.9), (0.75, 2.0), (0.25, 0.1)):
         labels = torch.tensor([0] * round(accuracy * 4) + [1] * round(4 - accuracy * 4))
@@ -345,7 +361,7 @@ def test_of_epochs_with_equal_accuracy_the_lowest_loss_is_kept(tmp_path: Path) -
         with torch.no_grad():
             network.head.bias.fill_(float(Trainer.current_epoch))
         keeper.on_validation_epoch_end(Trainer(), module)  # type: ignore[arg-type]
-        kept.append(float(load_file(keeper.file)["head.bias"][0]))
+        kept.append(float(load_file(run.best)["head.bias"][0]))
         Trainer.current_epoch += 1
     assert kept == [0, 0, 2, 3, 3]
     assert np.allclose(keeper.state_dict()["best"], [0.75, -2.0])

@@ -7,14 +7,16 @@ nothing in it is ever executed.
 from __future__ import annotations
 
 import http.client
+import json
 import pickle
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlparse
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torchvision import models
 
@@ -25,7 +27,9 @@ from .bundled import network_of_bundle
 from .network import Network, build, plain_model, take_apart
 from .origins import IMAGENET, NONE, names_bundle
 
-__all__ = ["build_with_weights", "read_state"]
+__all__ = ["CLASSES", "build_with_weights", "read_state", "write_state"]
+
+CLASSES = "classes"  # key of their names, in a file of a run
 
 # What the two readers raise on files of other kinds.
 NOT_TENSORS = (
@@ -50,8 +54,8 @@ def build_with_weights(
         weights: ``"imagenet"`` for torchvision's ``IMAGENET1K_V1`` (downloaded once, kept in
             ``TORCH_HOME``), ``"none"``, a file (torchvision's state dict with or without its
             classifier, or the weights of a binsight run), or a bundle (see `origins.names_bundle`).
-        classes: of the head, which always starts anew unless the file is of a run with as many
-            classes, or a bundle of the same ones.
+        classes: of the head, which always starts anew unless the weights are of a run or a bundle
+            with the same classes, in the same order.
         dropout: before the head.
 
     Raises:
@@ -63,10 +67,10 @@ def build_with_weights(
         return network_of_bundle(name, bundle, classes=tuple(classes), dropout=dropout)
     if weights == NONE:
         return build(name, classes=len(classes), dropout=dropout)
-    state = _download(name) if weights == IMAGENET else read_state(Path(weights))
-    if "head.weight" in state:
-        return _from_run(name, weights, state, classes=len(classes), dropout=dropout)
-    return _from_torchvision(name, weights, state, classes=len(classes), dropout=dropout)
+    stored = _Stored(_download(name)) if weights == IMAGENET else _read(Path(weights))
+    if "head.weight" in stored.state:
+        return _from_run(name, weights, stored, classes=tuple(classes), dropout=dropout)
+    return _from_torchvision(name, weights, stored.state, classes=len(classes), dropout=dropout)
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -77,17 +81,48 @@ def read_state(path: Path) -> dict[str, Tensor]:
     Raises:
         WeightsError: no such file, or not a file of tensors.
     """
+    return _read(path).state
+
+
+def write_state(
+    path: Path, state: Mapping[str, Tensor], *, classes: Sequence[str], epoch: int
+) -> None:
+    """Write a state dict of a run as ``.safetensors``, with whose it is."""
+    kept = {name: value.cpu().contiguous() for name, value in state.items()}
+    save_file(kept, path, {"epoch": str(epoch), CLASSES: json.dumps(list(classes))})
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """A state dict, and the classes of its head where the file names them."""
+
+    state: dict[str, Tensor]
+    classes: tuple[str, ...] = ()
+
+
+def _read(path: Path) -> _Stored:
     if not path.is_file():
         raise WeightsError(f"{path}: no such weight file (or give imagenet or none)")
     try:
         if path.suffix == ".safetensors":
-            return dict(load_file(path))
+            return _read_safetensors(path)
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, *NOT_TENSORS) as error:
         raise WeightsError(
             f"{path}: not a safetensors file or a state dict of tensors ({_first_line(error)})"
         ) from error
-    return _tensors(path, loaded)
+    named = loaded.get(CLASSES, ()) if isinstance(loaded, Mapping) else ()
+    return _Stored(_tensors(path, loaded), _names(named))
+
+
+def _read_safetensors(path: Path) -> _Stored:
+    with safe_open(path, framework="pt") as file:
+        named = (file.metadata() or {}).get(CLASSES, "[]")
+    return _Stored(dict(load_file(path)), _names(json.loads(named)))
+
+
+def _names(named: object) -> tuple[str, ...]:
+    return tuple(map(str, named)) if isinstance(named, list | tuple) else ()
 
 
 def _tensors(path: Path, loaded: object) -> dict[str, Tensor]:
@@ -145,13 +180,15 @@ def _from_torchvision(
 
 
 def _from_run(
-    name: str, source: str, state: dict[str, Tensor], *, classes: int, dropout: float
+    name: str, source: str, stored: _Stored, *, classes: tuple[str, ...], dropout: float
 ) -> Network:
-    network = build(name, classes=classes, dropout=dropout)
-    other_classes = len(state["head.weight"]) != classes
-    if other_classes:
-        state = {key: value for key, value in state.items() if not key.startswith("head.")}
-    _load(network, state, name, source, may_miss="head." if other_classes else None)
+    network = build(name, classes=len(classes), dropout=dropout)
+    state = stored.state
+    if stored.classes == classes:
+        _load(network, state, name, source, may_miss=None)
+        return network
+    body = {key: value for key, value in state.items() if not key.startswith("head.")}
+    _load(network, body, name, source, may_miss="head.")
     return network
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import csv
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from binsight.files import replacing, write_text
+from binsight.model.weights import CLASSES, read_state, write_state
 
 from .checkpoints import interpolated
 from .curves import draw_curves, rank
@@ -31,23 +32,20 @@ COLUMNS = ("epoch", *METRICS, "learning_rate")
 class ProbeWeights(Callback):
     """Keeps the network as it is when the warm-up ends: the first backbone under a trained head."""
 
-    def __init__(self, file: Path) -> None:
-        self.file = file
+    def __init__(self, run: Run) -> None:
+        self.run = run
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save before the first epoch in which the backbone learns."""
         assert isinstance(pl_module, Classification)
         if trainer.current_epoch == pl_module.recipe.warmup_epochs:
-            _save(self.file, _state(pl_module), trainer.current_epoch)
+            state = pl_module.network.state_dict()
+            _save(self.run.probe, state, self.run, trainer.current_epoch)
 
 
-def _state(module: Classification) -> dict[str, Tensor]:
-    return {k: v.cpu().contiguous() for k, v in module.network.state_dict().items()}
-
-
-def _save(file: Path, state: dict[str, Tensor], epoch: int) -> None:
+def _save(file: Path, state: Mapping[str, Tensor], run: Run, epoch: int) -> None:
     with replacing(file) as temporary:
-        save_file(state, temporary, {"epoch": str(epoch)})
+        write_state(temporary, state, classes=run.facts.classes, epoch=epoch)
 
 
 class BestWeights(Callback):
@@ -60,10 +58,8 @@ class BestWeights(Callback):
     weights swapped in, this one saves what was validated.
     """
 
-    def __init__(self, file: Path, probe: Path, interpolation: float) -> None:
-        self.file = file
-        self.probe = probe
-        self.interpolation = interpolation
+    def __init__(self, run: Run) -> None:
+        self.run = run
         self.best = rank(-1.0, 0.0)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -73,10 +69,11 @@ class BestWeights(Callback):
         if here <= self.best:
             return
         self.best = here
-        state = _state(pl_module)
-        if self.interpolation < 1 and not pl_module.warming_up:
-            state = interpolated(load_file(self.probe), state, self.interpolation)
-        _save(self.file, state, trainer.current_epoch)
+        state = {name: value.cpu() for name, value in pl_module.network.state_dict().items()}
+        share = self.run.recipe.interpolation
+        if share < 1 and not pl_module.warming_up:
+            state = interpolated(read_state(self.run.probe), state, share)
+        _save(self.run.best, state, self.run, trainer.current_epoch)
 
     def state_dict(self) -> dict[str, Any]:
         """What `last.ckpt` keeps of this."""
@@ -93,6 +90,7 @@ class Record(Callback):
 
     def __init__(self, run: Run) -> None:
         self.folder = run.folder
+        self.classes = run.facts.classes
         self.rows: list[dict[str, float]] = []
 
     @property
@@ -128,6 +126,15 @@ class Record(Callback):
         everything = {"best": self.best, "epochs": self.rows}
         write_text(self.folder / "metrics.json", json.dumps(everything, indent=2) + "\n")
         draw_curves(self.folder / "curves.png", self.rows)
+
+    def on_save_checkpoint(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        checkpoint: dict[str, Any],
+    ) -> None:
+        """Say whose weights these are, for a run that takes them as its first."""
+        checkpoint[CLASSES] = list(self.classes)
 
     def state_dict(self) -> dict[str, Any]:
         """What `last.ckpt` keeps of this."""

@@ -227,8 +227,8 @@ def _callbacks(run: Run, record: Record) -> list[Callback]:
         enable_version_counter=False,
         save_on_train_epoch_end=True,
     )
-    probe = [ProbeWeights(run.probe)] if run.recipe.interpolation < 1 else []
-    best = BestWeights(run.best, run.probe, run.recipe.interpolation)
+    probe = [ProbeWeights(run)] if run.recipe.interpolation < 1 else []
+    best = BestWeights(run)
     # Lightning runs checkpoints last, so that one is never ahead of the records.
     return [*probe, best, *ema, record, last]
 

@@ -7,7 +7,7 @@ import os
 import pickle
 import threading
 import urllib.error
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from torchvision import models  # noqa: E402
 
 from binsight.errors import WeightsError  # noqa: E402
 from binsight.model.network import build, plain_model  # noqa: E402
-from binsight.model.weights import build_with_weights, read_state  # noqa: E402
+from binsight.model.weights import build_with_weights, read_state, write_state  # noqa: E402
 
 NAME = "mobilenet_v2"
 State = dict[str, Any]
@@ -91,29 +91,43 @@ def run_state(classes: int) -> State:
     return build(NAME, classes=classes).state_dict()
 
 
-@pytest.mark.parametrize("kind", ["best.safetensors", "last.ckpt"])
-@pytest.mark.parametrize("classes", [3, 5])
-def test_weights_of_a_run(tmp_path: Path, kind: str, classes: int) -> None:
-    state = run_state(classes=3)
-    path = tmp_path / kind
-    if kind == "last.ckpt":
+def write_run(path: Path, state: State, classes: Sequence[str]) -> Path:
+    """Weights of a run, as its best epoch's or its last checkpoint keeps them."""
+    if path.suffix == ".ckpt":
         inner = {f"network.{k}": v for k, v in state.items()} | {"loss.weight": torch.ones(3)}
-        torch.save({"epoch": 4, "state_dict": inner, "plateau": {"best": 0.5}}, path)
+        whole = {"epoch": 4, "state_dict": inner, "plateau": {"best": 0.5}}
+        torch.save(whole | {"classes": list(classes)}, path)
     else:
-        save_file(state, path)
-    network = filled(weights=path, classes=classes)
+        write_state(path, state, classes=classes, epoch=4)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["best.safetensors", "last.ckpt"])
+@pytest.mark.parametrize(
+    ("of_run", "kept"),
+    [
+        (("a", "b", "c"), True),
+        (("b", "a", "c"), False),
+        (("a", "b", "d"), False),
+        (("a", "b"), False),
+        ((), False),
+    ],
+)
+def test_weights_of_a_run(tmp_path: Path, kind: str, of_run: tuple[str, ...], kept: bool) -> None:
+    state = run_state(classes=len(of_run) or 3)
+    path = write_run(tmp_path / kind, state, of_run)
+    torch.manual_seed(2)
+    network = build_with_weights(NAME, str(path), classes=["a", "b", "c"], dropout=0.2)
     found = network.state_dict()
     assert all(torch.equal(found[k], v) for k, v in state.items() if k.startswith("features."))
-    same_head = classes == 3 and torch.equal(found["head.weight"], state["head.weight"])
-    assert same_head == (classes == 3)
-    assert found["head.weight"].shape[0] == classes
+    assert torch.equal(found["head.weight"], state["head.weight"]) == kept
+    assert found["head.weight"].shape[0] == 3
 
 
 def test_a_run_that_lost_its_bias(tmp_path: Path) -> None:
     state = run_state(classes=3)
     del state["head.bias"]
-    path = tmp_path / "best.safetensors"
-    save_file(state, path)
+    path = write_run(tmp_path / "best.safetensors", state, ["class 0", "class 1", "class 2"])
     with pytest.raises(WeightsError, match=r"1 tensors are missing .*head\.bias"):
         filled(weights=path)
 
