@@ -80,14 +80,16 @@ class Stop(threading.Event):
 
 
 def watched(opened: Callable[[Source], object], said: list[str], enough: int) -> Iterator[None]:
-    stop = Stop()
+    stop, seen = Stop(), threading.Event()
 
     def say(text: str) -> None:
+        seen.wait(10)  # the camera's thread could be through before the first picture is taken
         said.append(text)
         if len(said) >= enough:
             stop.set()
 
     for _ in camera_frames(CAMERA, rate=30, stop=stop, say=say, opened=opened):
+        seen.set()
         yield
 
 
