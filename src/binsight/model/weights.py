@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from binsight.errors import WeightsError
+from binsight.files import replacing
 from binsight.runtime import Classifier
 
 from .bundled import network_of_bundle
@@ -87,9 +88,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
 def write_state(
     path: Path, state: Mapping[str, Tensor], *, classes: Sequence[str], epoch: int
 ) -> None:
-    """Write a state dict of a run as ``.safetensors``, with whose it is."""
+    """Write a state dict of a run as ``.safetensors``, whole or not at all, with whose it is."""
     kept = {name: value.cpu().contiguous() for name, value in state.items()}
-    save_file(kept, path, {"epoch": str(epoch), CLASSES: json.dumps(list(classes))})
+    with replacing(path) as temporary:
+        save_file(kept, temporary, {"epoch": str(epoch), CLASSES: json.dumps(list(classes))})
 
 
 @dataclass(frozen=True)

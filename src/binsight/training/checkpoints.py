@@ -52,7 +52,7 @@ def interpolated(
 def _between(first: Tensor, last: Tensor, share: float) -> Tensor:
     if not last.is_floating_point():  # BatchNorm counts its batches
         return last
-    return first.lerp(last, share)
+    return first.lerp(last.to(first.device), share)
 
 
 def _state(run: Run, file: Path) -> dict[str, Tensor]:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import logging
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
-from torch import Tensor
 
 from binsight.files import replacing, write_text
 from binsight.model.weights import CLASSES, read_state, write_state
@@ -39,13 +36,12 @@ class ProbeWeights(Callback):
         """Save before the first epoch in which the backbone learns."""
         assert isinstance(pl_module, Classification)
         if trainer.current_epoch == pl_module.recipe.warmup_epochs:
-            state = pl_module.network.state_dict()
-            _save(self.run.probe, state, self.run, trainer.current_epoch)
-
-
-def _save(file: Path, state: Mapping[str, Tensor], run: Run, epoch: int) -> None:
-    with replacing(file) as temporary:
-        write_state(temporary, state, classes=run.facts.classes, epoch=epoch)
+            write_state(
+                self.run.probe,
+                pl_module.network.state_dict(),
+                classes=self.run.facts.classes,
+                epoch=trainer.current_epoch,
+            )
 
 
 class BestWeights(Callback):
@@ -69,11 +65,13 @@ class BestWeights(Callback):
         if here <= self.best:
             return
         self.best = here
-        state = {name: value.cpu() for name, value in pl_module.network.state_dict().items()}
+        state = pl_module.network.state_dict()
         share = self.run.recipe.interpolation
         if share < 1 and not pl_module.warming_up:
             state = interpolated(read_state(self.run.probe), state, share)
-        _save(self.run.best, state, self.run, trainer.current_epoch)
+        write_state(
+            self.run.best, state, classes=self.run.facts.classes, epoch=trainer.current_epoch
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """What `last.ckpt` keeps of this."""
@@ -89,8 +87,7 @@ class Record(Callback):
     """Writes ``metrics.csv``, ``metrics.json`` and ``curves.png`` after each epoch."""
 
     def __init__(self, run: Run) -> None:
-        self.folder = run.folder
-        self.classes = run.facts.classes
+        self.run = run
         self.rows: list[dict[str, float]] = []
 
     @property
@@ -117,15 +114,15 @@ class Record(Callback):
 
     def _write(self) -> None:
         with (
-            replacing(self.folder / "metrics.csv") as temporary,
+            replacing(self.run.folder / "metrics.csv") as temporary,
             temporary.open("w", encoding="utf-8", newline="") as file,
         ):
             writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
             writer.writeheader()
             writer.writerows(self.rows)
         everything = {"best": self.best, "epochs": self.rows}
-        write_text(self.folder / "metrics.json", json.dumps(everything, indent=2) + "\n")
-        draw_curves(self.folder / "curves.png", self.rows)
+        write_text(self.run.folder / "metrics.json", json.dumps(everything, indent=2) + "\n")
+        draw_curves(self.run.folder / "curves.png", self.rows)
 
     def on_save_checkpoint(
         self,
@@ -134,7 +131,7 @@ class Record(Callback):
         checkpoint: dict[str, Any],
     ) -> None:
         """Say whose weights these are, for a run that takes them as its first."""
-        checkpoint[CLASSES] = list(self.classes)
+        checkpoint[CLASSES] = list(self.run.facts.classes)
 
     def state_dict(self) -> dict[str, Any]:
         """What `last.ckpt` keeps of this."""
