@@ -21,6 +21,7 @@ from binsight.images import ImageSource
 from binsight.model.network import Network
 from binsight.preprocess import PreprocessSpec, load
 from binsight.runtime import Classifier
+from binsight.runtime.batches import answer_each
 from binsight.training.checkpoints import best_network
 from binsight.training.run import Run
 
@@ -128,33 +129,16 @@ class RunModel:
 
     def answers(self, photos: Iterable[ImageSource]) -> Iterator[Answer | ImageError]:
         """See `Model`."""
-        waiting: list[NDArray[np.float32] | ImageError] = []
-        for photo in photos:
-            waiting.append(self._prepared(photo))
-            if len(waiting) == BATCH:
-                yield from self._answers(waiting)
-                waiting = []
-        yield from self._answers(waiting)
+        return answer_each(photos, self._prepared, self._answers, batch=BATCH)
 
-    def _prepared(self, photo: ImageSource) -> NDArray[np.float32] | ImageError:
-        try:
-            return load(photo, self.preprocess)
-        except ImageError as error:
-            return error
+    def _prepared(self, photo: ImageSource) -> NDArray[np.float32]:
+        return load(photo, self.preprocess)
 
-    def _answers(
-        self, waiting: Sequence[NDArray[np.float32] | ImageError]
-    ) -> Iterator[Answer | ImageError]:
-        readable = [one for one in waiting if not isinstance(one, ImageError)]
-        rows = iter(self._probs(np.stack(readable)) if readable else ())
-        for one in waiting:
-            yield one if isinstance(one, ImageError) else Answer(next(rows))
-
-    def _probs(self, images_nchw: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _answers(self, images_nchw: NDArray[np.float32]) -> Iterator[Answer]:
         with torch.inference_mode():
             outputs = self.network(torch.from_numpy(images_nchw).to(self.device))
             logits: NDArray[np.float32] = outputs.logits_nc.float().cpu().numpy()
-        return softmax(logits)
+        return map(Answer, softmax(logits))
 
 
 def score(

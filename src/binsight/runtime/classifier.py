@@ -24,6 +24,7 @@ from binsight.errors import ImageError, NotABundleError, UsageError
 from binsight.images import DEFAULT_LIMITS, ImageLimits, ImageSource
 from binsight.preprocess import load
 
+from .batches import answer_each
 from .builtin import bundle_path
 from .cpus import available_cpus
 from .prediction import Prediction
@@ -132,13 +133,7 @@ class Classifier:
         """
         if batch < 1:
             raise UsageError(f"a batch of {batch} photos; give 1 or more")
-        waiting: list[Floats | ImageError] = []
-        for photo in photos:
-            waiting.append(self._prepared(photo))
-            if len(waiting) == batch:
-                yield from self._answers(waiting)
-                waiting = []
-        yield from self._answers(waiting)
+        yield from answer_each(photos, self._prepared, self._predictions, batch=batch)
 
     def teach(
         self,
@@ -190,23 +185,13 @@ class Classifier:
         """Run the graph on preprocessed images: (N, 3, size, size), N of at least 1."""
         return RawOutputs(*self._session.run(_outputs(self.metadata), {INPUT: images_nchw}))
 
-    def _prepared(self, photo: ImageSource) -> Floats | ImageError:
-        try:
-            return load(photo, self.metadata.preprocess, limits=self._limits)
-        except ImageError as error:
-            return error
+    def _prepared(self, photo: ImageSource) -> Floats:
+        return load(photo, self.metadata.preprocess, limits=self._limits)
 
-    def _answers(self, waiting: Sequence[Floats | ImageError]) -> Iterator[Prediction | ImageError]:
-        readable = [one for one in waiting if not isinstance(one, ImageError)]
-        outputs = self.run(np.stack(readable)) if readable else None
-        number = 0
-        for one in waiting:
-            if isinstance(one, ImageError):
-                yield one
-            else:
-                assert outputs is not None
-                yield self._prediction(outputs, number)
-                number += 1
+    def _predictions(self, images_nchw: Floats) -> Iterator[Prediction]:
+        outputs = self.run(images_nchw)
+        for number in range(len(images_nchw)):
+            yield self._prediction(outputs, number)
 
     def _prediction(self, outputs: RawOutputs, number: int) -> Prediction:
         probs_c = outputs.probs_nc[number]
