@@ -159,6 +159,19 @@ def test_resume_trains_what_is_missing_and_nothing_else(here: Path, folds: Path)
     assert (folds / "out-of-fold.csv").read_bytes() == judged
 
 
+def test_folds_go_on_from_folds(here: Path, folds: Path, tmp_path: Path) -> None:
+    """Steps of hardly anything: each network answers as the one that it went on from."""
+    asked = ["train", here / "photos", *settings(folds), "--out", tmp_path / "on"]
+    asked += ["--set", "epochs=1", "--set", "warmup_epochs=0", "--set", "frozen_batchnorm=true"]
+    assert "its folds are others" in refusal(*asked, "--folds", "3")
+    assert "leave it out" in refusal(*asked, "--folds", "2", "--also-ungrouped")
+    assert not (tmp_path / "on").exists()
+    output(*asked, "--folds", "2", **ONE_THREAD)
+    was, now = (rows_of(one / "out-of-fold.csv") for one in (folds, tmp_path / "on"))
+    for path, row in now.items():
+        assert float(row["p_glass"]) == pytest.approx(float(was[path]["p_glass"]), abs=0.02)
+
+
 def test_check_labels_without_cleanlab_says_what_to_install(here: Path, folds: Path) -> None:
     line = refusal("data", "check", here / "photos", "--labels", folds, without="cleanlab")
     assert line == "binsight: cleanlab is not installed; run: pip install 'binsight[labels]'"

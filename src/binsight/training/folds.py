@@ -32,6 +32,7 @@ __all__ = [
     "create_folds",
     "epochs_of",
     "finished",
+    "first_weights",
     "has_folds",
     "open_folds",
     "train_folds",
@@ -59,39 +60,69 @@ class Folds:
     runs: tuple[Run, ...]
 
 
-def create_folds(folder: Path, split: Split, **options: Any) -> Folds:
+def create_folds(folder: Path, split: Split, *, weights: str, **options: Any) -> Folds:
     """Make a new folder with a run for each fold; nothing is trained yet.
 
     Args:
         folder: new or empty.
         split: into folds.
+        weights: see `first_weights`.
         options: of `create_run`, the same for each fold.
 
     Raises:
-        UsageError: the folder is in use.
+        UsageError: the folder is in use, or the weights are of other folds.
         SplitError: there are no two folds, or one leaves nothing to learn a class from.
     """
+    first = first_weights(weights, split)
 
-    def create(draft: Path, part: Split) -> None:
-        create_run(draft, split=part, **options)
+    def create(draft: Path, number: int, part: Split) -> None:
+        create_run(draft, split=part, weights=first[number], **options)
 
     return _create(folder, split, create)
+
+
+def first_weights(weights: str, split: Split) -> dict[int, str]:
+    """What each fold begins with.
+
+    Args:
+        weights: of `create_run`; or a folder of the same folds, of which each goes on.
+        split: into folds.
+
+    Raises:
+        UsageError: a network of the folder has learned photos of a fold that it would validate on.
+        RunError: the folder's files contradict each other.
+    """
+    if not has_folds(Path(weights)):
+        return dict.fromkeys(split.folds, weights)
+    earlier = open_folds(Path(weights))
+    if earlier.split.part_of != split.part_of:
+        raise UsageError(
+            f"--weights {weights}: its folds are others, so a network would be asked for photos "
+            f"that it has learned; give its photos and --split {earlier.folder / FOLDS}"
+        )
+    return {number: str(run.best) for number, run in zip(split.folds, earlier.runs, strict=True)}
 
 
 def add_ungrouped(folds: Folds) -> Folds:
     """Make the same runs once more, on folds that ignore which photos are duplicates.
 
     Raises:
+        UsageError: folds went on from networks that have learned photos of any random fold.
         SplitError: a fold leaves nothing to learn a class from.
     """
+    if len({run.facts.weights for run in folds.runs}) > 1:
+        raise UsageError(
+            f"--also-ungrouped: {folds.folder} went on from networks that have learned photos of "
+            "any random fold; leave it out"
+        )
 
-    def create(draft: Path, part: Split) -> None:
+    def create(draft: Path, _: int, part: Split) -> None:
         create_twin(folds.runs[0], draft, part)
 
     return _create(folds.folder / UNGROUPED, without_grouping(folds.split), create)
 
 
-def _create(folder: Path, split: Split, create: Callable[[Path, Split], None]) -> Folds:
+def _create(folder: Path, split: Split, create: Callable[[Path, int, Split], None]) -> Folds:
     _check_folder(folder)
     if len(split.folds) < 2:
         raise SplitError(f"cross-validation needs two folds; the split has {len(split.folds)}")
@@ -102,7 +133,7 @@ def _create(folder: Path, split: Split, create: Callable[[Path, Split], None]) -
     draft = folder.with_name(f".{folder.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     for number, part in parts.items():
-        create(draft / f"fold{number}", part)
+        create(draft / f"fold{number}", number, part)
     write_split(draft / FOLDS, split)
     draft.replace(folder)
     return open_folds(folder)

@@ -86,6 +86,21 @@ def test_random_folds_differ_in_their_split_alone(folds: Folds) -> None:
         add_ungrouped(folds)
 
 
+def test_each_fold_goes_on_from_its_own_network(
+    folds: Folds, photos: Path, catalog: Catalog, tmp_path: Path
+) -> None:
+    on = options(photos) | {"weights": str(folds.folder)}
+    work = create_folds(tmp_path / "on", folds.split, **on)
+    begun = [run.facts.weights for run in work.runs]
+    assert begun == [str(run.best) for run in folds.runs]
+    with pytest.raises(UsageError, match="learned photos of any random fold"):
+        add_ungrouped(work)
+    others = split_into_folds(catalog, 3, seed=1)
+    with pytest.raises(UsageError, match=r"its folds are others.* --split .*cv/folds\.csv"):
+        create_folds(tmp_path / "others", others, **on)
+    assert not (tmp_path / "others").exists()
+
+
 def test_other_parts_stay_out(tmp_path: Path, photos: Path, catalog: Catalog) -> None:
     dealt = split_into_folds(catalog, 2, seed=0)
     parts = dict(dealt.part_of) | {"glass/1.png": "test", "metal/1.png": "unused"}

@@ -57,7 +57,7 @@ def cross_validate(
         fold: has to be ``None``; it goes with a single run.
         recipe: see `binsight train`, as are those that follow.
         changes: to the recipe.
-        weights: first ones.
+        weights: first ones, or a folder of the same folds.
         shares: of folders.
         corrections: decided labels.
         also_ungrouped: the same again on random folds.
@@ -71,6 +71,11 @@ def cross_validate(
         raise UsageError("--fold trains one fold, --folds all of them; give one of the two")
     if teachers:
         raise UsageError("--teacher goes with one run: of some fold, a teacher has seen the photos")
+    if also_ungrouped and has_folds(Path(weights)):
+        raise UsageError(
+            f"--also-ungrouped: networks of {weights} have learned photos of any random fold; "
+            "leave it out"
+        )
     if resume and has_folds(out):
         work = open_folds(out)
         if folds not in {None, len(work.runs)}:
@@ -107,7 +112,7 @@ def _new(
     corrections: Path | None,
 ) -> tuple[Catalog, Folds]:
     from binsight.data.relabel import read_label_issues
-    from binsight.training.folds import create_folds, has_folds
+    from binsight.training.folds import create_folds, first_weights, has_folds
 
     if has_folds(out):
         raise UsageError(f"{out} holds folds; go on with --resume, or choose another --out")
@@ -116,7 +121,8 @@ def _new(
     resolved = recipe_for(weights, recipe, changes)
     decisions = read_label_issues(corrections) if corrections else ()
     catalog, parts = _folded(photos, folds, split, decisions)
-    check_early(resolved, parts.classes, weights)
+    for first in sorted(set(first_weights(weights, parts).values())):
+        check_early(resolved, parts.classes, first)
     work = create_folds(
         out,
         parts,

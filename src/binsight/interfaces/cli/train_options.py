@@ -16,7 +16,8 @@ Weights = Annotated[
     str,
     typer.Option(
         "--weights",
-        help="imagenet (downloaded once), none, a file, also of a run, or a bundle, such as small.",
+        help="imagenet (downloaded once), none, a file, also of a run, or a bundle, such as small. "
+        "With --folds, also a folder of the same folds.",
     ),
 ]
 Changes = Annotated[list[str] | None, typer.Option("--set", help="Change one value: epochs=3.")]
