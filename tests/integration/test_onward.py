@@ -67,6 +67,22 @@ def test_the_head_goes_on_from_a_bundle_of_the_same_classes(onward: Path, mine: 
     torch.testing.assert_close(network.head.weight, learned)
 
 
+@pytest.mark.parametrize("kind", ["bundle", "run"])
+def test_the_result_lies_between_first_weights_and_tuned_ones(
+    given: list[str], onward: Path, mine: Path, tmp_path: Path, kind: str
+) -> None:
+    weights = {"bundle": mine, "run": open_run(onward).best}[kind]
+    asked = ["train", *given, "--weights", weights, "--recipe", "onward", *QUICK]
+    output(*asked, "--out", tmp_path / "whole")
+    output(*asked, "--out", tmp_path / "half", "--set", "interpolation=0.5")
+    first = build_with_weights("mobilenet_v2", str(weights), classes=CLASSES, dropout=0)
+    whole, half = (best_network(open_run(tmp_path / name)) for name in ("whole", "half"))
+    for layer in ("head", "features.18.0"):
+        begun, tuned, found = (one.get_submodule(layer).weight for one in (first, whole, half))
+        assert not torch.allclose(begun, tuned, atol=1e-5)
+        torch.testing.assert_close(found, (begun + tuned) / 2)
+
+
 def test_a_student_takes_its_shape_from_the_bundle(
     given: list[str], mine: Path, tmp_path: Path
 ) -> None:
@@ -87,6 +103,7 @@ def test_a_student_takes_its_shape_from_the_bundle(
         (["--recipe", "seed"], "--set frozen_batchnorm=true, or leave --recipe out"),
         (["--arch", "resnet18"], "the weights of mobilenet_v2, not of resnet18"),
         (["--set", "frozen_stages=20"], "mobilenet_v2 has 19 stages"),
+        (["--set", "interpolation=0.5"], "set warmup_epochs above 0, or give a bundle or a run of"),
         (["--teacher", "accurate", "--set", "views=1"], "accurate: the teacher knows cardboard"),
     ],
 )

@@ -28,7 +28,7 @@ from .bundled import network_of_bundle
 from .network import Network, build, plain_model, take_apart
 from .origins import IMAGENET, NONE, names_bundle
 
-__all__ = ["CLASSES", "build_with_weights", "read_state", "write_state"]
+__all__ = ["CLASSES", "build_with_weights", "classes_of", "read_state", "write_state"]
 
 CLASSES = "classes"  # key of their names, in a file of a run
 
@@ -72,6 +72,21 @@ def build_with_weights(
     if "head.weight" in stored.state:
         return _from_run(name, weights, stored, classes=tuple(classes), dropout=dropout)
     return _from_torchvision(name, weights, stored.state, classes=len(classes), dropout=dropout)
+
+
+def classes_of(weights: str) -> tuple[str, ...]:
+    """Classes of the head that comes with first weights, in order; none if it starts anew.
+
+    Args:
+        weights: see `build_with_weights`.
+
+    Raises:
+        WeightsError: no such file, or not a file of tensors.
+        BundleError: a bundle that cannot be opened.
+    """
+    if names_bundle(weights):
+        return Classifier(weights).classes
+    return () if weights in {IMAGENET, NONE} else _read(Path(weights)).classes
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

@@ -151,6 +151,7 @@ class Recipe(BaseModel):
             it (Howard and Ruder 2018; Clark et al. 2020).
         interpolation: share of the fine-tuned weights in the result; the rest is the network after
             the warm-up, which still has its first backbone (WiSE-FT, Wortsman et al. 2022).
+            Without a warm-up, it is the first weights, whose head has to know the classes.
         ema_decay: of the exponential moving average of the weights, a step; 0 for none.
         distillation: how a student learns from a teacher; without one, it has no say.
         precision: Lightning's name, or ``auto``: ``16-mixed`` on CUDA, ``32-true`` elsewhere.
@@ -194,8 +195,6 @@ class Recipe(BaseModel):
             raise ValueError("eval_resize_to must not be smaller than eval_size")
         if self.warmup_epochs >= self.epochs:
             raise ValueError("warmup_epochs must be fewer than epochs")
-        if self.interpolation < 1 and not self.warmup_epochs:
-            raise ValueError("interpolation needs a network to go back to: warmup_epochs above 0")
         return self
 
     @property

@@ -43,7 +43,6 @@ __all__ = [
     "Facts",
     "Run",
     "check_first_weights",
-    "check_frozen_stages",
     "create_run",
     "create_twin",
     "open_run",
@@ -216,19 +215,6 @@ def check_first_weights(recipe: Recipe, weights: str) -> None:
         raise UsageError(
             f"--weights {weights}: a bundle keeps no statistics for BatchNorm to go on from; "
             "--set frozen_batchnorm=true, or leave --recipe out"
-        )
-
-
-def check_frozen_stages(recipe: Recipe, stages: int) -> None:
-    """Make sure that a network has the stages that a recipe freezes.
-
-    Raises:
-        UsageError: it has fewer.
-    """
-    if recipe.frozen_stages > stages:
-        raise UsageError(
-            f"frozen_stages is {recipe.frozen_stages}, {recipe.architecture} has {stages} stages; "
-            "with all of them frozen the head alone learns"
         )
 
 

@@ -15,15 +15,15 @@ from binsight.data.dataset import LabelledPhotos, Views, evaluation_loader, trai
 from binsight.data.split import Split
 from binsight.errors import MissingExtraError, RunError, SplitError
 from binsight.model.network import Network
-from binsight.model.weights import build_with_weights
 
 from .augmentation import augmenter
+from .first import first_network
 from .keeping import Keeping
 from .kept import Report
 from .module import Classification
 from .recipe import Recipe
 from .record import BestWeights, ProbeWeights, Record
-from .run import Run, check_frozen_stages
+from .run import Run
 
 __all__ = ["labelled", "resolved_precision", "train"]
 
@@ -58,7 +58,7 @@ def train(
 
     Raises:
         RunError: nothing to resume.
-        UsageError: more frozen stages than the network has.
+        UsageError: the recipe does not go with the network; see `first_network`.
         WeightsError: the first weights cannot be had.
         SplitError: no train or val part.
         KeyboardInterrupt: Ctrl-C; go on with ``resume``.
@@ -148,14 +148,7 @@ def _network(run: Run, resume: bool) -> Network:
     # A resumed run takes everything from its checkpoint, frozen stages before any other: the first
     # weights may be gone.
     weights = str(run.last) if resume else run.facts.weights
-    network = build_with_weights(
-        run.recipe.architecture,
-        weights,
-        classes=run.facts.classes,
-        dropout=run.recipe.dropout,
-    )
-    check_frozen_stages(run.recipe, len(network.features))
-    return network
+    return first_network(run.recipe, weights, run.facts.classes)
 
 
 def _shares(run: Run) -> list[float]:

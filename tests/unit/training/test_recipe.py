@@ -218,12 +218,6 @@ def test_any_recipe_survives_toml(recipe: Recipe) -> None:
     assert validated(tomllib.loads(to_toml(recipe)), source="again") == recipe
 
 
-def test_interpolation_needs_a_network_to_go_back_to() -> None:
-    with pytest.raises(RecipeError, match=r"interpolation needs .* warmup_epochs above 0"):
-        validated({"interpolation": 0.5}, source="mine.toml")
-    assert validated({"interpolation": 0.5, "warmup_epochs": 1}, source="mine.toml")
-
-
 def test_tables_follow_the_plain_values() -> None:
     text = to_toml(Recipe())
     head, *tables = text.split("\n\n")

@@ -261,19 +261,16 @@ def check_early(
     """Fail on a wrong architecture, weight file or teacher before a folder is made.
 
     Raises:
-        UsageError: stages would be frozen that never learned, or that the network lacks.
+        UsageError: the recipe does not go with the first weights.
         TrainingError: no such architecture, or no such weights.
         RunError: a teacher is gone, or has other classes.
     """
-    from binsight.model.weights import build_with_weights
-    from binsight.training.run import check_first_weights, check_frozen_stages
+    from binsight.training.first import first_network
+    from binsight.training.run import check_first_weights
     from binsight.training.teachers import open_teachers
 
     check_first_weights(recipe, weights)
-    network = build_with_weights(
-        recipe.architecture, weights, classes=classes, dropout=recipe.dropout
-    )
-    check_frozen_stages(recipe, len(network.features))
+    first_network(recipe, weights, classes)
     if teachers:
         open_teachers(teachers, classes, recipe.preprocess)
 
