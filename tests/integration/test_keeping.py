@@ -134,9 +134,10 @@ def test_distilling_takes_photos_split_and_shares_of_the_teacher(
     )
     train_run(teacher)
     out = tmp_path / "student"
-    done = binsight("distill", teacher.folder, "--out", out, "--weights", "none", *STUDENT)
+    done = binsight("distill", teacher.folder, "--out", out, "--weights", teacher.folder, *STUDENT)
     assert done.returncode == 0, done.stderr
     student = open_run(out)
+    assert student.facts.weights == str(teacher.best)
     assert student.split == teacher.split
     assert student.facts.teachers == (str(teacher.folder),)
     assert (student.facts.sources, student.facts.shares) == ((str(photos),), {"glass": 0.5})

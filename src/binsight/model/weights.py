@@ -118,6 +118,8 @@ class _Stored:
 
 
 def _read(path: Path) -> _Stored:
+    if path.is_dir():
+        raise WeightsError(f"{path}: a folder, and not that of a run; give a file of weights")
     if not path.is_file():
         raise WeightsError(f"{path}: no such weight file (or give imagenet or none)")
     try:

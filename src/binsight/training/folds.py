@@ -23,7 +23,7 @@ from binsight.data.catalog import Catalog
 from binsight.data.split import Split, read_split, without_grouping, write_split
 from binsight.errors import RunError, SplitError, UsageError
 
-from .run import Run, create_run, create_twin, open_run
+from .run import Run, create_run, create_twin, open_run, weights_of
 
 __all__ = [
     "UNGROUPED",
@@ -85,7 +85,7 @@ def first_weights(weights: str, split: Split) -> dict[int, str]:
     """What each fold begins with.
 
     Args:
-        weights: of `create_run`; or a folder of the same folds, of which each goes on.
+        weights: see `weights_of`; or a folder of the same folds, of which each goes on.
         split: into folds.
 
     Raises:
@@ -93,7 +93,7 @@ def first_weights(weights: str, split: Split) -> dict[int, str]:
         RunError: the folder's files contradict each other.
     """
     if not has_folds(Path(weights)):
-        return dict.fromkeys(split.folds, weights)
+        return dict.fromkeys(split.folds, weights_of(weights))
     earlier = open_folds(Path(weights))
     if earlier.split.part_of != split.part_of:
         raise UsageError(

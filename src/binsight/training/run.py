@@ -46,9 +46,11 @@ __all__ = [
     "create_run",
     "create_twin",
     "open_run",
+    "weights_of",
 ]
 
 CORRECTIONS = "corrections.csv"
+RESERVED = frozenset({IMAGENET, NONE, *BUILTIN})  # names that win over a path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,9 +220,20 @@ def check_first_weights(recipe: Recipe, weights: str) -> None:
         )
 
 
+def weights_of(given: str) -> str:
+    """First weights as a user names them, where a run's folder stands for its best epoch.
+
+    Raises:
+        RunError, RecipeError, SplitError: see `open_run`.
+    """
+    if given in RESERVED or not (Path(given) / "run.json").is_file():
+        return given
+    return str(open_run(Path(given)).best)
+
+
 def _placed(given: str) -> str:
     """Where a file or folder is from anywhere; what is no path stays as it is."""
-    return given if given in {IMAGENET, NONE, *BUILTIN} else str(Path(given).absolute())
+    return given if given in RESERVED else str(Path(given).absolute())
 
 
 def create_twin(run: Run, folder: Path, split: Split) -> Run:

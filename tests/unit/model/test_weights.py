@@ -215,9 +215,10 @@ def test_tensors_are_expected(tmp_path: Path, content: object) -> None:
 
 
 def test_no_such_file(tmp_path: Path) -> None:
-    for path in (tmp_path / "gone.pth", tmp_path):
-        with pytest.raises(WeightsError, match="no such weight file"):
-            filled(weights=path)
+    with pytest.raises(WeightsError, match="no such weight file"):
+        filled(weights=tmp_path / "gone.pth")
+    with pytest.raises(WeightsError, match="a folder, and not that of a run"):
+        filled(weights=tmp_path)
 
 
 class Server:

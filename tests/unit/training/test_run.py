@@ -12,7 +12,14 @@ from binsight.data.relabel import LabelIssue, corrected
 from binsight.data.split import Split, split_by_ratios
 from binsight.errors import CatalogError, RecipeError, RunError, SplitError, UsageError
 from binsight.training.recipe import load_recipe
-from binsight.training.run import Run, create_run, create_twin, matching_catalog, open_run
+from binsight.training.run import (
+    Run,
+    create_run,
+    create_twin,
+    matching_catalog,
+    open_run,
+    weights_of,
+)
 
 
 @pytest.fixture
@@ -43,6 +50,19 @@ def test_what_was_made_is_opened(run: Run, photos: Path) -> None:
     assert again.facts.sources == (str(photos),)
     assert again.facts.weights == "none"
     assert again.best.parent == again.last.parent == run.folder / "checkpoints"
+
+
+def test_a_run_stands_for_its_best_weights(run: Run, tmp_path: Path, monkeypatch) -> None:
+    assert weights_of(str(run.folder)) == str(run.best)
+    for given in ("imagenet", "small", str(run.best), str(tmp_path)):
+        assert weights_of(given) == given
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(run.folder, "small")
+    assert weights_of("small") == "small"
+    assert weights_of("./small") == "small/checkpoints/best.safetensors"
+    (tmp_path / "small" / "split.csv").unlink()
+    with pytest.raises(SplitError, match=r"small/split\.csv"):
+        weights_of("./small")
 
 
 def test_relative_sources_are_found_from_anywhere(

@@ -108,7 +108,7 @@ def _new(
     changes: list[str],
     shares: dict[str, float],
 ) -> Run:
-    from binsight.training.run import create_run
+    from binsight.training.run import create_run, weights_of
 
     if not teachers:
         raise UsageError("give one or more trained runs or bundles: binsight distill accurate")
@@ -117,6 +117,7 @@ def _new(
     if (out / "run.json").exists():
         raise UsageError(f"{out} holds a run; go on with --resume, or choose another --out")
     lesson = _of_photos(photos, split) if photos else _of_run(teachers[0])
+    weights = weights_of(weights)
     resolved = recipe_for(weights, recipe, changes, STUDENT)
     check_early(resolved, lesson.split.classes, weights, teachers)
     return create_run(

@@ -208,7 +208,7 @@ def _new(
 ) -> Run:
     from binsight.data.relabel import read_label_issues
     from binsight.data.split import read_split
-    from binsight.training.run import create_run
+    from binsight.training.run import create_run, weights_of
 
     if not photos or split is None:
         raise UsageError(
@@ -216,6 +216,7 @@ def _new(
         )
     if (out / "run.json").exists():
         raise UsageError(f"{out} holds a run; go on with --resume, or choose another --out")
+    weights = weights_of(weights)
     resolved = recipe_for(weights, recipe, changes)
     parts = read_split(split)
     if fold is not None:

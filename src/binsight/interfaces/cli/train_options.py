@@ -16,7 +16,7 @@ Weights = Annotated[
     str,
     typer.Option(
         "--weights",
-        help="imagenet (downloaded once), none, a file, also of a run, or a bundle, such as small. "
+        help="imagenet (downloaded once), none, a file, a run, or a bundle, such as small. "
         "With --folds, also a folder of the same folds.",
     ),
 ]
