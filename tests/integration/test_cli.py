@@ -224,6 +224,16 @@ def test_split_into_folds(photos: Path, tmp_path: Path) -> None:
     assert parts_of(tmp_path / "folds.csv") == {"fold0": 12, "fold1": 12, "fold2": 12}
 
 
+def test_split_into_folds_beside_a_list(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "val.txt").write_text("glass/3.png\npaper/7.png\n")
+    split = ("data", "split", photos, "--out", "folds.csv", "--folds", "2")
+    output(*split, "--list", "val=val.txt", cwd=tmp_path)
+    parts = parts_of(tmp_path / "folds.csv")
+    assert set(parts) == {"fold0", "fold1", "val"}
+    assert parts["val"] == 2
+    assert min(parts["fold0"], parts["fold1"]) >= 16
+
+
 def test_split_takes_over_a_list(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "test.txt").write_text("glass/3.png\npaper/7.png\n")
     output(
@@ -241,7 +251,7 @@ def test_split_takes_over_a_list(photos: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (["--folds", "3", "--ratios", "train=1"], "--folds goes with neither"),
+        (["--folds", "3", "--ratios", "train=1"], "--folds are equal parts; leave --ratios out"),
         (["--ratios", "train"], "such as train=0.8,val=0.2"),
         (["--list", "test"], "give PART=FILE"),
         (["--ratios", "train=0.5,val=0.6"], "add up to 1.1, not 1"),

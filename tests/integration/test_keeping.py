@@ -16,12 +16,22 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import load_file  # noqa: E402
 
 from binsight.data.catalog import scan  # noqa: E402
-from binsight.data.split import split_by_ratios, write_split  # noqa: E402
+from binsight.data.dataset import Views  # noqa: E402
+from binsight.data.split import (  # noqa: E402
+    read_split,
+    split_by_ratios,
+    split_into_folds,
+    write_split,
+)
 from binsight.errors import RunError, UsageError  # noqa: E402
 from binsight.interfaces.cli.distill import distill  # noqa: E402
 from binsight.model.weights import build_with_weights  # noqa: E402
+from binsight.training.augmentation import augmenter  # noqa: E402
 from binsight.training.checkpoints import best_network, last_network  # noqa: E402
-from binsight.training.run import open_run  # noqa: E402
+from binsight.training.folds import create_folds  # noqa: E402
+from binsight.training.recipe import load_recipe  # noqa: E402
+from binsight.training.run import Run, open_run  # noqa: E402
+from binsight.training.train import labelled  # noqa: E402
 
 FROZEN: dict[str, Any] = {
     "epochs": 2,
@@ -158,6 +168,59 @@ def test_a_bundle_teaches(photos: Path, split: Path, tmp_path: Path) -> None:
     kept = [np.load(file) for file in written(out / "kept")]
     assert {one.shape for one in kept} == {(2, 3 + 3)}
     assert np.allclose(np.stack(kept)[..., :3].sum(axis=-1), 1, atol=2e-3)  # half precision
+
+
+def test_folds_teach_a_student(photos: Path, split: Path, tmp_path: Path) -> None:
+    parts = ["--list", f"val={split}", "--folds", "2", "--out", tmp_path / "folds.csv"]
+    assert binsight("data", "split", photos, *parts).returncode == 0
+    cv, out = tmp_path / "cv", tmp_path / "student"
+    made = ["--folds", "2", "--split", tmp_path / "folds.csv", "--out", cv]
+    done = binsight("train", photos, *made, "--weights", "none", "--share", "glass=0.5", *STUDENT)
+    assert done.returncode == 0, done.stderr
+    done = binsight("distill", cv, "--out", out, "--weights", "none", *STUDENT)
+    assert done.returncode == 0, done.stderr
+    student = open_run(out)
+    assert student.split.paths("val") == read_split(split).paths("val")
+    assert set(student.split.paths("train")) == set(read_split(split).paths("train"))
+    assert student.facts.shares == {"glass": 0.5}
+    networks = [best_network(open_run(cv / f"fold{number}")).eval() for number in range(2)]
+    views = training_views(student)
+    for place, path in enumerate(student.split.paths("train")):
+        (unseen,) = (
+            network
+            for number, network in enumerate(networks)
+            if path in open_run(cv / f"fold{number}").split.paths("val")
+        )
+        images = torch.stack([views.tensor(place, view) for view in range(2)])
+        expected = unseen(images).logits_nc.softmax(dim=1).detach().numpy()
+        (kept,) = (out / "kept").rglob(f"{views.photos.digests[place]}.npy")
+        assert np.allclose(np.load(kept), expected, atol=2e-3), path
+
+
+def training_views(run: Run) -> Views:
+    catalog = run.photos()
+    return Views(
+        labelled(catalog, run.split, "train", run.facts.classes),
+        augmenter(run.recipe.augmentation, run.recipe.size),
+        size=run.recipe.size,
+        seed=run.recipe.seed,
+        count=run.recipe.views,
+    )
+
+
+def test_folds_that_leave_nothing_to_validate_on(photos: Path, tmp_path: Path) -> None:
+    catalog = scan([photos], duplicates=False)
+    folds = create_folds(
+        tmp_path / "cv",
+        split_into_folds(catalog, 2, seed=0),
+        recipe=load_recipe("seed"),
+        sources=(photos,),
+        weights="none",
+    )
+    done = binsight("distill", folds.folder, "--out", tmp_path / "out", "--weights", "none")
+    assert done.returncode == 2
+    assert "none is left to validate a student on; give --photos and a --split" in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

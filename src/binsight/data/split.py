@@ -10,7 +10,7 @@ import csv
 import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -95,16 +95,34 @@ class Split:
             table[part][self.label_of[path]] += 1
         return table
 
-    def straddling(self) -> tuple[int, ...]:
-        """Duplicate groups with photos in more than one used part."""
-        parts = defaultdict(set)
+    def straddling(self, parts: Collection[str] | None = None) -> tuple[int, ...]:
+        """Duplicate groups with photos in more than one of the parts; all used ones by default."""
+        among = set(self.parts) - {UNUSED} if parts is None else set(parts)
+        found = defaultdict(set)
         for path, part in self.part_of.items():
-            if part != UNUSED:
-                parts[self.group_of[path]].add(part)
-        return tuple(sorted(group for group, names in parts.items() if len(names) > 1))
+            if part in among:
+                found[self.group_of[path]].add(part)
+        return tuple(sorted(group for group, names in found.items() if len(names) > 1))
+
+    @cached_property
+    def fold_of(self) -> Mapping[str, int]:
+        """Path to the number of the fold that has the photo or a duplicate of it.
+
+        Photos that no fold has are left out.
+        """
+        number_of = {
+            self.group_of[path]: int(part[4:])
+            for path, part in self.part_of.items()
+            if FOLD.fullmatch(part)
+        }
+        return {
+            path: number_of[group] for path, group in self.group_of.items() if group in number_of
+        }
 
     def with_fold(self, fold: int) -> Split:
         """Train and val parts from k folds: fold number ``fold`` validates, the rest trains.
+
+        Photos that were ``val`` before are kept for `with_folds_joined`; here they are ``unused``.
 
         Raises:
             SplitError: no such fold.
@@ -112,10 +130,18 @@ class Split:
         held = f"fold{fold}"
         if held not in self.parts:
             raise SplitError(f"the split has no {held}; it has {', '.join(self.parts)}")
-        parts = {
-            path: "val" if part == held else "train" if FOLD.fullmatch(part) else part
-            for path, part in self.part_of.items()
-        }
+        becomes = self._folds_to("train") | {"val": UNUSED, held: "val"}
+        return self._renamed(becomes)
+
+    def with_folds_joined(self) -> Split:
+        """All folds train; other parts stay."""
+        return self._renamed(self._folds_to("train"))
+
+    def _folds_to(self, part: str) -> dict[str, str]:
+        return {f"fold{number}": part for number in self.folds}
+
+    def _renamed(self, becomes: Mapping[str, str]) -> Split:
+        parts = {path: becomes.get(part, part) for path, part in self.part_of.items()}
         return replace(self, part_of=parts)
 
 
@@ -131,18 +157,35 @@ def split_by_ratios(catalog: Catalog, ratios: Mapping[str, float], *, seed: int)
     return _split(catalog, parts, seed)
 
 
-def split_into_folds(catalog: Catalog, folds: int, *, seed: int) -> Split:
+def split_into_folds(
+    catalog: Catalog,
+    folds: int,
+    *,
+    lists: Mapping[str, Sequence[str]] | None = None,
+    seed: int,
+    keep_straddling: bool = False,
+) -> Split:
     """Deal the photos out to equal parts ``fold0``, ``fold1``, ...
 
+    Args:
+        catalog: the photos.
+        folds: 2 or more.
+        lists: parts beside the folds, as in `split_by_lists`, such as ``val`` and ``test``.
+        seed: for dealing out.
+        keep_straddling: as in `split_by_lists`.
+
     Raises:
-        SplitError: fewer than two folds, or more folds than duplicate groups.
+        SplitError: fewer than two folds, or more folds than duplicate groups; or see
+            `split_by_lists`.
     """
     if folds < 2:
         raise SplitError(f"{folds} folds make no split; give 2 or more")
     ratios = {f"fold{number}": 1 / folds for number in range(folds)}
-    parts = _deal(catalog.photos, ratios, seed)
-    _check_nothing_empty(parts, ratios)
-    return _split(catalog, parts, seed)
+    split = split_by_lists(
+        catalog, lists or {}, rest=ratios, seed=seed, keep_straddling=keep_straddling
+    )
+    _check_nothing_empty(split.part_of, ratios)
+    return split
 
 
 def without_grouping(split: Split) -> Split:
@@ -225,7 +268,8 @@ def _check_ratios(ratios: Mapping[str, float]) -> None:
 
 
 def _check_nothing_empty(parts: Mapping[str, str], wanted: Iterable[str]) -> None:
-    empty = [name for name in wanted if name not in set(parts.values())]
+    there = set(parts.values())
+    empty = [name for name in wanted if name not in there]
     if empty:
         raise SplitError(f"too few photos: nothing is left for {', '.join(empty)}")
 

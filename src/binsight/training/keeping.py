@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +19,7 @@ from binsight.preprocess import apply
 
 from .kept import Compute, Keeper, Report, fill, weights_digest
 from .run import Run
-from .teachers import open_teachers
+from .teachers import Teachers, open_teachers
 
 __all__ = ["Keeping", "KeptStages", "Taught"]
 
@@ -77,8 +78,7 @@ class Keeping:
             run has no teachers.
 
         Raises:
-            RunError: a teacher is gone, or has other classes.
-            BundleError: a bundle that teaches cannot be used.
+            RunError, UsageError, BundleError: see `open_teachers`.
         """
         recipe, facts = self.run.recipe, self.run.facts
         stages: KeptStages | None = None
@@ -92,10 +92,10 @@ class Keeping:
             made.append((stages.training, by_frozen))
         if facts.teachers:
             log.info("what teachers say of each view is kept: %s", ", ".join(facts.teachers))
-            teachers = open_teachers(facts.teachers, facts.classes, recipe.preprocess)
+            teachers = open_teachers(facts.teachers, self.run.split, recipe)
             answers = Keeper(self.folder, [teachers.digests, *self._shown(views)])
             taught = Taught(answers, teachers.width)
-            made.append((answers, self._by(teachers)))
+            made.append((answers, self._by_teachers(teachers, views)))
         fill(made, views, workers=self.workers, report=report)
         if stages:
             evaluation = [(stages.evaluation, by_frozen)]
@@ -130,14 +130,23 @@ class Keeping:
         return Views(shown, prepared, size=spec.min_side // 2, seed=0, count=1)
 
     def _by(self, module: nn.Module) -> Compute:
+        return self._computing(module, lambda images, _: module(images))
+
+    def _by_teachers(self, teachers: Teachers, views: Views) -> Compute:
+        paths = self.run.split.paths("train")
+        path_of = dict(zip(views.photos.digests, paths, strict=True))
+        return self._computing(
+            teachers, lambda images, digests: teachers(images, [path_of[one] for one in digests])
+        )
+
+    def _computing(self, module: nn.Module, made_by: Compute) -> Compute:
         module.to(self.device).to(memory_format=torch.channels_last)
 
         @torch.inference_mode()
-        def compute(images: Tensor) -> Tensor:
+        def compute(images: Tensor, digests: Sequence[str]) -> Tensor:
             images = images.to(self.device, memory_format=torch.channels_last)
             with self._autocast():
-                made: Tensor = module(images)
-            return made.float()
+                return made_by(images, digests).float()
 
         return compute
 

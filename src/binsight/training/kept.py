@@ -24,7 +24,7 @@ from binsight.files import replacing
 __all__ = ["Compute", "Keeper", "Report", "fill", "weights_digest"]
 
 IMAGES = 32  # in one pass of the network, about
-Compute = Callable[[Tensor], Tensor]
+Compute = Callable[[Tensor, Sequence[str]], Tensor]
 Report = Callable[[int, int | None], None]
 
 
@@ -73,8 +73,10 @@ class Keeper:
         if not rows:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        made = compute(images[rows].flatten(0, 1))
-        made = made.reshape(len(rows), images.shape[1], *made.shape[1:])
+        views = images.shape[1]
+        of_each = [digests[row] for row in rows for _ in range(views)]
+        made = compute(images[rows].flatten(0, 1), of_each)
+        made = made.reshape(len(rows), views, *made.shape[1:])
         for row, arrays in zip(rows, made, strict=True):
             self._put(digests[row], arrays.half().cpu().numpy())
 
@@ -96,8 +98,8 @@ def fill(
     """Make and keep what is missing; each view is prepared once for all keepers.
 
     Args:
-        made: keepers of the same views, and how images (N, 3, H, W) become what each keeps,
-            (N, ...).
+        made: keepers of the same views, and how images (N, 3, H, W) and the SHA-256 of their photos
+            become what each keeps, (N, ...).
         views: photos, of which every one shall be there in ``views.count`` views.
         workers: processes that prepare photos.
         report: called with (done, total) photos.

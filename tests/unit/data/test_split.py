@@ -172,6 +172,57 @@ def test_other_parts_stay_when_a_fold_is_chosen():
     }  # fmt: skip
 
 
+def test_folds_beside_lists():
+    catalog = catalog_of(*((f"a/{n}.jpg", n // 2) for n in range(16)))
+    lists = {"val": ["a/0.jpg"], "test": ["a/4.jpg", "a/5.jpg"]}
+    split = split_into_folds(catalog, 3, lists=lists, seed=0)
+    assert split.paths("val") == ("a/0.jpg",)
+    assert split.paths("test") == ("a/4.jpg", "a/5.jpg")
+    assert split.paths(UNUSED) == ("a/1.jpg",)
+    assert {row["a"] for part, row in split.counts().items() if "fold" in part} == {4}
+
+
+def test_photos_that_were_kept_aside_to_validate_are_no_part_of_a_fold():
+    split = split_into_folds(singles(a=10), 3, lists={"val": ["a/0.jpg"]}, seed=0)
+    chosen = split.with_fold(1)
+    assert chosen.paths("val") == split.paths("fold1")
+    assert chosen.paths(UNUSED) == ("a/0.jpg",)
+
+
+def test_folds_joined_train():
+    split = split_into_folds(singles(a=10), 3, lists={"val": ["0.jpg"], "test": ["1.jpg"]}, seed=0)
+    joined = split.with_folds_joined()
+    assert joined.parts == ("train", "val", "test")
+    assert joined.paths("val") == ("a/0.jpg",)
+    assert len(joined.paths("train")) == 8
+
+
+def test_the_fold_of_a_photo_is_that_of_its_duplicates():
+    parts = {"1": "fold0", "2": "fold3", "3": UNUSED, "4": "val", "5": "fold3"}
+    split = Split(
+        part_of=parts,
+        label_of=dict.fromkeys(parts, "glass"),
+        group_of={"1": 7, "2": 8, "3": 7, "4": 9, "5": 8},
+        seed=0,
+        catalog_digest="",
+    )
+    assert split.fold_of == {"1": 0, "2": 3, "3": 0, "5": 3}
+
+
+def test_straddling_among_some_parts():
+    parts = {"1": "fold0", "2": "fold1", "3": "test", "4": "fold1", "5": UNUSED}
+    split = Split(
+        part_of=parts,
+        label_of=dict.fromkeys(parts, "glass"),
+        group_of={"1": 7, "2": 8, "3": 7, "4": 8, "5": 8},
+        seed=0,
+        catalog_digest="",
+    )
+    assert split.straddling() == (7,)
+    assert split.straddling(["fold0", "fold1"]) == ()
+    assert split.straddling(["fold1", UNUSED]) == (8,)
+
+
 @pytest.mark.parametrize("folds", [-1, 0, 1])
 def test_fewer_than_two_folds_are_refused(folds):
     with pytest.raises(SplitError, match="give 2 or more"):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,19 +30,26 @@ def views(tmp_path: Path) -> Views:
 
 
 class Halves:
-    """Halves images, and counts them."""
+    """Halves images, and notes of which photos they are."""
 
     def __init__(self) -> None:
-        self.images = 0
+        self.digests: list[str] = []
 
-    def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        self.images += len(images)
+    @property
+    def images(self) -> int:
+        return len(self.digests)
+
+    def __call__(self, images: torch.Tensor, digests: Sequence[str]) -> torch.Tensor:
+        assert len(images) == len(digests)
+        self.digests += digests
         return images / 2
 
 
 def test_keeps_what_the_network_makes_of_each_view(views: Views, tmp_path: Path) -> None:
     keeper = Keeper(tmp_path / "kept", ["half"])
-    fill([(keeper, Halves())], views, workers=0)
+    halves = Halves()
+    fill([(keeper, halves)], views, workers=0)
+    assert halves.digests == [digest for digest in views.photos.digests for _ in range(3)]
     for place, digest in enumerate(views.photos.digests):
         for view in range(3):
             found = keeper(digest, view)
@@ -57,7 +65,7 @@ def test_goes_on_where_it_was(views: Views, tmp_path: Path) -> None:
     again = Halves()
     reports: list[tuple[int, int | None]] = []
     fill([(keeper, again)], views, workers=0, report=lambda *counts: reports.append(counts))
-    assert again.images == 3
+    assert again.digests == 3 * [files[1].stem]
     assert reports == [(1, 1)]
     assert sorted(keeper.folder.iterdir()) == files
     fill([(keeper, again)], views, workers=0)

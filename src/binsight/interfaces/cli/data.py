@@ -156,7 +156,8 @@ def split_photos(
 ) -> None:
     """Divide photos into parts; duplicates stay together.
 
-    With --list, photos that no list names are dealt out by --ratios, or left unused without it.
+    With --list, photos that no list names are dealt out by --ratios or into --folds, or left unused
+    without these.
     """
     from binsight.data.split import (
         DEFAULT_RATIOS,
@@ -166,13 +167,15 @@ def split_photos(
         write_split,
     )
 
-    if folds is not None and (ratios or lists):
-        raise UsageError("--folds goes with neither --ratios nor --list")
+    if folds is not None and ratios:
+        raise UsageError("--folds are equal parts; leave --ratios out, or --folds")
     shares = _parse_ratios(ratios) if ratios else None
     named = _read_lists(lists or [])
     catalog = scanned(photos, _decisions(corrections))
     if folds is not None:
-        split = split_into_folds(catalog, folds, seed=seed)
+        split = split_into_folds(
+            catalog, folds, lists=named, seed=seed, keep_straddling=keep_straddling
+        )
     elif named:
         split = split_by_lists(
             catalog, named, rest=shares, seed=seed, keep_straddling=keep_straddling

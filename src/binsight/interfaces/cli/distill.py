@@ -46,13 +46,14 @@ def distill(
     teachers: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Trained runs or bundles, such as accurate; of several, the mean is learned.",
-            metavar="RUN_OR_BUNDLE",
+            help="Trained runs, folders of folds, or bundles, such as accurate; of several, the "
+            "mean is learned.",
+            metavar="TEACHER",
         ),
     ] = None,
     photos: Annotated[
         list[Path] | None,
-        typer.Option(help="Folders or CSV files; else those of the first teacher, if it is a run."),
+        typer.Option(help="Folders or CSV files; else those of the first teacher."),
     ] = None,
     split: Annotated[Path | None, typer.Option(help="Of these photos; else the teacher's.")] = None,
     recipe: Annotated[
@@ -117,9 +118,11 @@ def _new(
     if (out / "run.json").exists():
         raise UsageError(f"{out} holds a run; go on with --resume, or choose another --out")
     lesson = _of_photos(photos, split) if photos else _of_run(teachers[0])
+    for part in ("train", "val"):
+        lesson.split.paths(part)
     weights = weights_of(weights)
     resolved = recipe_for(weights, recipe, changes, STUDENT)
-    check_early(resolved, lesson.split.classes, weights, teachers)
+    check_early(resolved, lesson.split, weights, teachers)
     return create_run(
         out,
         recipe=resolved,
@@ -149,6 +152,7 @@ def _of_photos(photos: tuple[Path, ...], split: Path | None) -> _Lesson:
 
 
 def _of_run(teacher: str) -> _Lesson:
+    from binsight.training.folds import has_folds, open_folds
     from binsight.training.run import open_run
 
     if is_bundle(teacher):
@@ -156,6 +160,18 @@ def _of_run(teacher: str) -> _Lesson:
             f"{teacher}: a bundle does not know its photos, and a run would be a folder; give "
             "--photos, and a --split of them, made by: binsight data split"
         )
-    run = open_run(Path(teacher))
+    if not has_folds(Path(teacher)):
+        run = open_run(Path(teacher))
+        split = run.split
+    else:
+        folds = open_folds(Path(teacher))
+        run = folds.runs[0]
+        split = folds.split.with_folds_joined()
+        if "val" not in split.parts:
+            raise UsageError(
+                f"{teacher}: all its photos are in folds, and none is left to validate a student "
+                "on; give --photos and a --split with train and val, or make such folds with: "
+                "binsight data split PHOTOS --folds 5 --list val=FILE"
+            )
     sources = tuple(Path(source) for source in run.facts.sources)
-    return _Lesson(sources, run.split, run.facts.shares, run.decisions)
+    return _Lesson(sources, split, run.facts.shares, run.decisions)

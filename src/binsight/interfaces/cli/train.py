@@ -27,6 +27,7 @@ from .train_options import (
 )
 
 if TYPE_CHECKING:
+    from binsight.data.split import Split
     from binsight.training.recipe import Recipe
     from binsight.training.run import Run
 
@@ -90,7 +91,7 @@ def train(
     cache: Cache = None,
     teachers: Annotated[
         list[str] | None,
-        typer.Option("--teacher", help="A run or bundle to learn from, as well as from labels."),
+        typer.Option("--teacher", help="A run, folds or a bundle to learn from, besides labels."),
     ] = None,
 ) -> None:
     """Fine-tune a network on photos."""
@@ -223,7 +224,7 @@ def _new(
         parts = parts.with_fold(fold)
     for part in ("train", "val"):
         parts.paths(part)
-    check_early(resolved, parts.classes, weights, teachers)
+    check_early(resolved, parts, weights, teachers)
     return create_run(
         out,
         recipe=resolved,
@@ -256,24 +257,22 @@ def parse_shares(items: list[str]) -> dict[str, float]:
     return shares
 
 
-def check_early(
-    recipe: Recipe, classes: tuple[str, ...], weights: str, teachers: tuple[str, ...] = ()
-) -> None:
+def check_early(recipe: Recipe, split: Split, weights: str, teachers: tuple[str, ...] = ()) -> None:
     """Fail on a wrong architecture, weight file or teacher before a folder is made.
 
     Raises:
-        UsageError: the recipe does not go with the first weights.
+        UsageError: the recipe does not go with the first weights or a teacher.
         TrainingError: no such architecture, or no such weights.
-        RunError: a teacher is gone, or has other classes.
+        RunError, BundleError: see `binsight.training.teachers.open_teachers`.
     """
     from binsight.training.first import first_network
     from binsight.training.run import check_first_weights
     from binsight.training.teachers import open_teachers
 
     check_first_weights(recipe, weights)
-    first_network(recipe, weights, classes)
+    first_network(recipe, weights, split.classes)
     if teachers:
-        open_teachers(teachers, classes, recipe.preprocess)
+        open_teachers(teachers, split, recipe)
 
 
 def recipe_for(

@@ -122,7 +122,7 @@ def _new(
     decisions = read_label_issues(corrections) if corrections else ()
     catalog, parts = _folded(photos, folds, split, decisions)
     for first in sorted(set(first_weights(weights, parts).values())):
-        check_early(resolved, parts.classes, first)
+        check_early(resolved, parts, first)
     work = create_folds(
         out,
         parts,
