@@ -7,6 +7,7 @@ As a program it trains one run, and kills itself in the middle of an epoch:
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -100,6 +101,13 @@ def train_run(run: Any, **changes: Any) -> float:
 
     values = {"workers": 0, "progress": False, "accelerator": "cpu"} | changes
     return train(run, run.photos(), **values)
+
+
+def pretend(run: Any, epochs: int) -> None:
+    """Leave behind what a training of so many epochs would, apart from weights."""
+    rows = [{"epoch": epoch, "val_accuracy": 0.5} for epoch in range(epochs)]
+    (run.folder / "metrics.json").write_text(json.dumps({"best": rows[0], "epochs": rows}))
+    run.last.touch()
 
 
 def kill_at(epoch: int, batch: int) -> None:

@@ -16,7 +16,6 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import load_file  # noqa: E402
 
 from binsight.data.catalog import scan  # noqa: E402
-from binsight.data.dataset import Views  # noqa: E402
 from binsight.data.split import (  # noqa: E402
     read_split,
     split_by_ratios,
@@ -26,12 +25,11 @@ from binsight.data.split import (  # noqa: E402
 from binsight.errors import RunError, UsageError  # noqa: E402
 from binsight.interfaces.cli.distill import distill  # noqa: E402
 from binsight.model.weights import build_with_weights  # noqa: E402
-from binsight.training.augmentation import augmenter  # noqa: E402
 from binsight.training.checkpoints import best_network, last_network  # noqa: E402
 from binsight.training.folds import create_folds  # noqa: E402
 from binsight.training.recipe import load_recipe  # noqa: E402
-from binsight.training.run import Run, open_run  # noqa: E402
-from binsight.training.train import labelled  # noqa: E402
+from binsight.training.run import open_run  # noqa: E402
+from binsight.training.train import training_views  # noqa: E402
 
 FROZEN: dict[str, Any] = {
     "epochs": 2,
@@ -184,7 +182,7 @@ def test_folds_teach_a_student(photos: Path, split: Path, tmp_path: Path) -> Non
     assert set(student.split.paths("train")) == set(read_split(split).paths("train"))
     assert student.facts.shares == {"glass": 0.5}
     networks = [best_network(open_run(cv / f"fold{number}")).eval() for number in range(2)]
-    views = training_views(student)
+    views = training_views(student, student.photos())
     for place, path in enumerate(student.split.paths("train")):
         (unseen,) = (
             network
@@ -195,17 +193,6 @@ def test_folds_teach_a_student(photos: Path, split: Path, tmp_path: Path) -> Non
         expected = unseen(images).logits_nc.softmax(dim=1).detach().numpy()
         (kept,) = (out / "kept").rglob(f"{views.photos.digests[place]}.npy")
         assert np.allclose(np.load(kept), expected, atol=2e-3), path
-
-
-def training_views(run: Run) -> Views:
-    catalog = run.photos()
-    return Views(
-        labelled(catalog, run.split, "train", run.facts.classes),
-        augmenter(run.recipe.augmentation, run.recipe.size),
-        size=run.recipe.size,
-        seed=run.recipe.seed,
-        count=run.recipe.views,
-    )
 
 
 def test_folds_that_leave_nothing_to_validate_on(photos: Path, tmp_path: Path) -> None:

@@ -73,9 +73,15 @@ class Split:
         return tuple(sorted(used))
 
     @cached_property
+    def fold_parts(self) -> Mapping[str, int]:
+        """The parts ``fold0``, ``fold1``, ... to their numbers, in order of these."""
+        numbers = {part: int(part[4:]) for part in self.parts if FOLD.fullmatch(part)}
+        return dict(sorted(numbers.items(), key=lambda one: one[1]))
+
+    @property
     def folds(self) -> tuple[int, ...]:
-        """Numbers of the parts ``fold0``, ``fold1``, ...; empty in a split of another kind."""
-        return tuple(sorted(int(part[4:]) for part in self.parts if FOLD.fullmatch(part)))
+        """Numbers of the folds; empty in a split of another kind."""
+        return tuple(self.fold_parts.values())
 
     def paths(self, part: str) -> tuple[str, ...]:
         """Photos of one part, in order.
@@ -111,9 +117,9 @@ class Split:
         Photos that no fold has are left out.
         """
         number_of = {
-            self.group_of[path]: int(part[4:])
+            self.group_of[path]: self.fold_parts[part]
             for path, part in self.part_of.items()
-            if FOLD.fullmatch(part)
+            if part in self.fold_parts
         }
         return {
             path: number_of[group] for path, group in self.group_of.items() if group in number_of
@@ -130,15 +136,12 @@ class Split:
         held = f"fold{fold}"
         if held not in self.parts:
             raise SplitError(f"the split has no {held}; it has {', '.join(self.parts)}")
-        becomes = self._folds_to("train") | {"val": UNUSED, held: "val"}
-        return self._renamed(becomes)
+        joined = dict.fromkeys(self.fold_parts, "train")
+        return self._renamed(joined | {"val": UNUSED, held: "val"})
 
     def with_folds_joined(self) -> Split:
         """All folds train; other parts stay."""
-        return self._renamed(self._folds_to("train"))
-
-    def _folds_to(self, part: str) -> dict[str, str]:
-        return {f"fold{number}": part for number in self.folds}
+        return self._renamed(dict.fromkeys(self.fold_parts, "train"))
 
     def _renamed(self, becomes: Mapping[str, str]) -> Split:
         parts = {path: becomes.get(part, part) for path, part in self.part_of.items()}
@@ -199,7 +202,7 @@ def without_grouping(split: Split) -> Split:
     """
     if not split.folds:
         raise SplitError(f"the split has no folds; it has {', '.join(split.parts)}")
-    inside = [path for path, part in split.part_of.items() if FOLD.fullmatch(part)]
+    inside = [path for path, part in split.part_of.items() if part in split.fold_parts]
     # Classes one after the other, so that each fold gets its share of each.
     inside.sort(key=lambda path: (split.label_of[path], _hashed(split.seed, path)))
     dealt = {

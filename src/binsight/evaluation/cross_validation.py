@@ -173,7 +173,7 @@ def cross_validation(
         macro_f1=_spread(folds, lambda fold: fold.macro_f1),
         last_accuracy=_spread(folds, lambda fold: fold.last_accuracy),
         others_accuracy=_spread(folds, lambda fold: fold.others_accuracy),
-        straddling=len(_torn(split)),
+        straddling=len(split.straddling(split.fold_parts)),
         leakage=leakage,
     )
 
@@ -224,7 +224,7 @@ def _leakage(
         raise TrainingError("the random folds are not of the same photos as the folds")
     group_n = np.array([split.group_of[path] for path in grouped.paths])
     sizes_g = np.unique(group_n, return_counts=True)[1]
-    straddling = _torn(random)
+    straddling = random.straddling(random.fold_parts)
     leaked_n = np.isin(group_n, straddling)
     masks = {
         "all photos": np.ones(len(grouped), np.bool_),
@@ -244,16 +244,6 @@ def _leakage(
         straddling=len(straddling),
         rows=rows,
     )
-
-
-def _torn(split: Split) -> list[int]:
-    """Duplicate groups that are in more than one fold; other parts do not count."""
-    folds = {f"fold{number}" for number in split.folds}
-    found: dict[int, set[str]] = {}
-    for path, part in split.part_of.items():
-        if part in folds:
-            found.setdefault(split.group_of[path], set()).add(part)
-    return [group for group, parts in found.items() if len(parts) > 1]
 
 
 def _compared(

@@ -225,7 +225,7 @@ def _check_folds(folds: Folds, split: Split) -> None:
             f"{folds.folder}: its folds are of other photos, so nobody knows which of its networks "
             "has not learned one; leave --photos and --split out, or make folds of these photos"
         )
-    if folds.split.straddling(["train", *(f"fold{number}" for number in folds.split.folds)]):
+    if folds.split.straddling(["train", *folds.split.fold_parts]):
         raise RunError(
             f"{folds.folder}: duplicates are in different folds, so that every network has learned "
             "a copy; make folds that keep them together"

@@ -25,7 +25,7 @@ from .recipe import Recipe
 from .record import BestWeights, ProbeWeights, Record
 from .run import Run
 
-__all__ = ["labelled", "resolved_precision", "train"]
+__all__ = ["labelled", "resolved_precision", "train", "training_views"]
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def train(
         workers=workers,
         precision=resolved_precision(run.recipe, accelerator),
     )
-    views, shown = _views(run, catalog), _photos(run, catalog, "val")
+    views, shown = training_views(run, catalog), _photos(run, catalog, "val")
     stages, taught = keeping.prepare(views, shown, report)
     module = Classification(
         network,
@@ -135,6 +135,18 @@ def labelled(catalog: Catalog, split: Split, part: str, classes: tuple[str, ...]
     )
 
 
+def training_views(run: Run, catalog: Catalog) -> Views:
+    """Training photos of a run as its network is shown them."""
+    recipe = run.recipe
+    return Views(
+        _photos(run, catalog, "train"),
+        augmenter(recipe.augmentation, recipe.size),
+        size=recipe.size,
+        seed=recipe.seed,
+        count=recipe.views,
+    )
+
+
 def resolved_precision(recipe: Recipe, accelerator: str) -> str:
     """The precision that ``auto`` stands for on this machine."""
     if recipe.precision != "auto":
@@ -175,17 +187,6 @@ def _next_epoch(run: Run) -> int:
 
 def _photos(run: Run, catalog: Catalog, part: str) -> LabelledPhotos:
     return labelled(catalog, run.split, part, run.facts.classes)
-
-
-def _views(run: Run, catalog: Catalog) -> Views:
-    recipe = run.recipe
-    return Views(
-        _photos(run, catalog, "train"),
-        augmenter(recipe.augmentation, recipe.size),
-        size=recipe.size,
-        seed=recipe.seed,
-        count=recipe.views,
-    )
 
 
 def _trainer(

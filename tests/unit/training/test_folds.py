@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import json
 import shutil
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_training import draw_photos
+from tiny_training import draw_photos, pretend
 
 from binsight.data.catalog import Catalog, scan
 from binsight.data.split import Split, split_by_ratios, split_into_folds
@@ -53,13 +52,6 @@ def folds(tmp_path: Path, photos: Path, catalog: Catalog) -> Folds:
         **options(photos),
         shares={"metal": 0.5},
     )
-
-
-def pretend(run: Run, epochs: int) -> None:
-    """Leave behind what a training of so many epochs would."""
-    rows = [{"epoch": epoch, "val_accuracy": 0.5} for epoch in range(epochs)]
-    (run.folder / "metrics.json").write_text(json.dumps({"best": rows[0], "epochs": rows}))
-    run.last.touch()
 
 
 def test_each_fold_is_an_ordinary_run(folds: Folds, catalog: Catalog) -> None:
