@@ -16,11 +16,10 @@ from .train import (
     Usual,
     calm_lightning,
     check_accelerator,
-    check_early,
     finish,
     parse_shares,
-    recipe_for,
     resumed,
+    starting_point,
 )
 from .train_options import (
     Accelerator,
@@ -109,7 +108,7 @@ def _new(
     changes: list[str],
     shares: dict[str, float],
 ) -> Run:
-    from binsight.training.run import create_run, weights_of
+    from binsight.training.run import create_run
 
     if not teachers:
         raise UsageError("give one or more trained runs or bundles: binsight distill accurate")
@@ -118,11 +117,7 @@ def _new(
     if (out / "run.json").exists():
         raise UsageError(f"{out} holds a run; go on with --resume, or choose another --out")
     lesson = _of_photos(photos, split) if photos else _of_run(teachers[0])
-    for part in ("train", "val"):
-        lesson.split.paths(part)
-    weights = weights_of(weights)
-    resolved = recipe_for(weights, recipe, changes, STUDENT)
-    check_early(resolved, lesson.split, weights, teachers)
+    weights, resolved = starting_point(lesson.split, weights, recipe, changes, teachers, STUDENT)
     return create_run(
         out,
         recipe=resolved,

@@ -209,7 +209,7 @@ def _new(
 ) -> Run:
     from binsight.data.relabel import read_label_issues
     from binsight.data.split import read_split
-    from binsight.training.run import create_run, weights_of
+    from binsight.training.run import create_run
 
     if not photos or split is None:
         raise UsageError(
@@ -217,14 +217,10 @@ def _new(
         )
     if (out / "run.json").exists():
         raise UsageError(f"{out} holds a run; go on with --resume, or choose another --out")
-    weights = weights_of(weights)
-    resolved = recipe_for(weights, recipe, changes)
     parts = read_split(split)
     if fold is not None:
         parts = parts.with_fold(fold)
-    for part in ("train", "val"):
-        parts.paths(part)
-    check_early(resolved, parts, weights, teachers)
+    weights, resolved = starting_point(parts, weights, recipe, changes, teachers)
     return create_run(
         out,
         recipe=resolved,
@@ -255,6 +251,30 @@ def parse_shares(items: list[str]) -> dict[str, float]:
             raise UsageError(f"--share {item}: give each FOLDER=NUMBER once, such as web=0.2")
         shares[name] = share
     return shares
+
+
+def starting_point(
+    split: Split,
+    weights: str,
+    recipe: str | None,
+    changes: list[str],
+    teachers: tuple[str, ...],
+    usual: Usual = USUAL,
+) -> tuple[str, Recipe]:
+    """First weights and recipe of a new run; what is wrong is found before a folder is made.
+
+    Raises:
+        SplitError: no train or val part.
+        UsageError, TrainingError, RunError, BundleError: see `check_early`.
+    """
+    from binsight.training.run import weights_of
+
+    for part in ("train", "val"):
+        split.paths(part)
+    weights = weights_of(weights)
+    resolved = recipe_for(weights, recipe, changes, usual)
+    check_early(resolved, split, weights, teachers)
+    return weights, resolved
 
 
 def check_early(recipe: Recipe, split: Split, weights: str, teachers: tuple[str, ...] = ()) -> None:
