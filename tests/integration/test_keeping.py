@@ -26,7 +26,7 @@ from binsight.errors import RunError, UsageError  # noqa: E402
 from binsight.interfaces.cli.distill import distill  # noqa: E402
 from binsight.model.weights import build_with_weights  # noqa: E402
 from binsight.training.checkpoints import best_network, last_network  # noqa: E402
-from binsight.training.folds import create_folds  # noqa: E402
+from binsight.training.folds import create_folds, epochs_of  # noqa: E402
 from binsight.training.recipe import load_recipe  # noqa: E402
 from binsight.training.run import open_run  # noqa: E402
 from binsight.training.train import training_views  # noqa: E402
@@ -193,6 +193,13 @@ def test_folds_teach_a_student(photos: Path, split: Path, tmp_path: Path) -> Non
         expected = unseen(images).logits_nc.softmax(dim=1).detach().numpy()
         (kept,) = (out / "kept").rglob(f"{views.photos.digests[place]}.npy")
         assert np.allclose(np.load(kept), expected, atol=2e-3), path
+
+    alone = tmp_path / "alone"
+    more = ["--out", alone, "--weights", "none", "--cache", out / "kept", *STUDENT]
+    done = binsight("distill", cv, *more, "--set", "distillation.weight=0")
+    assert done.returncode == 0, done.stderr
+    heard, unheard = (epochs_of(open_run(run))[0]["train_loss"] for run in (out, alone))
+    assert heard != unheard
 
 
 def test_folds_that_leave_nothing_to_validate_on(photos: Path, tmp_path: Path) -> None:

@@ -52,7 +52,8 @@ class Classification(pl.LightningModule):
         counts: training photos of each class, for the weights of the loss.
         first_stage: of the backbone, that batches are for: 0 for images, or else what the stages
             before it made of them.
-        teacher_width: length D of a teacher's embeddings; 0 without a teacher.
+        teacher_width: length D of teachers' embeddings, 0 if they give none; ``None`` without
+            teachers.
     """
 
     def __init__(
@@ -62,18 +63,20 @@ class Classification(pl.LightningModule):
         counts: Sequence[float],
         *,
         first_stage: int = 0,
-        teacher_width: int = 0,
+        teacher_width: int | None = None,
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
         self.recipe = recipe
         self.first_stage = first_stage
         self.distilling = (
-            Distilling(recipe.distillation, len(counts), network.head.in_features, teacher_width)
-            if teacher_width
-            else None
+            None
+            if teacher_width is None
+            else Distilling(
+                recipe.distillation, len(counts), network.head.in_features, teacher_width
+            )
         )
-        self.mix = batch_mixer(recipe.augmentation, None if teacher_width else len(counts))
+        self.mix = batch_mixer(recipe.augmentation, None if self.distilling else len(counts))
         self.loss = nn.CrossEntropyLoss(
             class_weights(counts, recipe.class_weights), label_smoothing=recipe.label_smoothing
         )
@@ -135,6 +138,7 @@ class Classification(pl.LightningModule):
     def training_step(self, batch: Batch) -> Tensor:
         """Loss of one batch: images (N, 3, H, W), class numbers (N,), a teacher's answers."""
         images, labels, *taught = batch
+        assert bool(taught) == (self.distilling is not None)
         if self.distilling:
             labels = self.distilling.join(labels, taught[0])
         if self.mix is not None:

@@ -82,7 +82,7 @@ def train(
         run.recipe,
         _counts(run, catalog),
         first_stage=run.recipe.frozen_stages if stages else 0,
-        teacher_width=taught.width if taught else 0,
+        teacher_width=taught.width if taught else None,
     )
     training = training_loader(
         views,

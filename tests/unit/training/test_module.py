@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset  # noqa: E402
 
 from binsight.model.network import Network, Outputs  # noqa: E402
 from binsight.training.module import Classification, class_weights  # noqa: E402
-from binsight.training.recipe import Recipe  # noqa: E402
+from binsight.training.recipe import Recipe, load_recipe  # noqa: E402
 
 
 def small_network(classes: int = 3) -> Network:
@@ -198,6 +198,19 @@ def test_the_loss_weighs_and_smooths() -> None:
     assert float(module.loss(logits, labels)) == pytest.approx(expected, rel=1e-5)
     assert module.plain_loss.label_smoothing == 0
     assert module.plain_loss.weight is None
+
+
+@pytest.mark.parametrize("width", [0, 4])
+def test_teachers_are_listened_to_whether_or_not_they_give_embeddings(width: int) -> None:
+    recipe = load_recipe("seed", ["distillation.weight=1", "distillation.temperature=1"])
+    module = Classification(small_network(), recipe, [3, 3, 2], teacher_width=width).eval()
+    module.log = lambda *_, **__: None  # type: ignore[method-assign,assignment]
+    images, labels = torch.randn(4, 3, 32, 32), torch.zeros(4, dtype=torch.long)
+    probs = torch.tensor([[0.1, 0.2, 0.7]] * 4)
+    loss = module.training_step([images, labels, torch.cat([probs, torch.rand(4, width)], dim=1)])
+    guessed = module(images).logits_nc.log_softmax(dim=1)
+    expected = (probs * (probs.log() - guessed)).sum(dim=1).mean()
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("frozen", [True, False])
