@@ -27,7 +27,7 @@ from binsight.interfaces.cli.distill import distill  # noqa: E402
 from binsight.model.weights import build_with_weights  # noqa: E402
 from binsight.training.checkpoints import best_network, last_network  # noqa: E402
 from binsight.training.folds import create_folds, epochs_of  # noqa: E402
-from binsight.training.recipe import load_recipe  # noqa: E402
+from binsight.training.recipe import Augmentation, load_recipe  # noqa: E402
 from binsight.training.run import open_run  # noqa: E402
 from binsight.training.train import training_views  # noqa: E402
 
@@ -41,6 +41,12 @@ FROZEN: dict[str, Any] = {
 STUDENT = [
     f"--set={key}={value}"
     for key, value in (SMALL | {"views": 2, "epochs": 2, "frozen_stages": 0}).items()
+]
+
+# Photos as they are, so that it does not matter how a view's changes are drawn.
+STILL = [
+    f"--set=augmentation.{key}={value}"
+    for key, value in Augmentation(horizontal_flip=0).model_dump().items()
 ]
 
 
@@ -201,6 +207,16 @@ def test_folds_teach_a_student(photos: Path, split: Path, tmp_path: Path) -> Non
     heard, unheard = (epochs_of(open_run(run))[0]["train_loss"] for run in (out, alone))
     assert heard != unheard
 
+    first_losses = {}
+    for views in (1, 0):
+        still = tmp_path / f"still{views}"
+        more = ["--out", still, "--weights", "none", *STUDENT, *STILL, "--set", f"views={views}"]
+        done = binsight("distill", cv, *more)
+        assert done.returncode == 0, done.stderr
+        first_losses[views] = epochs_of(open_run(still))[0]["train_loss"]
+        assert bool(written(still)) == bool(views)
+    assert first_losses[0] == pytest.approx(first_losses[1], rel=1e-3)  # kept in half precision
+
 
 def test_folds_that_leave_nothing_to_validate_on(photos: Path, tmp_path: Path) -> None:
     catalog = scan([photos], duplicates=False)
@@ -256,8 +272,6 @@ def test_wrong_teachers_and_stages_are_refused(photos: Path, first: Path, tmp_pa
     )
     with pytest.raises(RunError, match="the teacher knows metal, paper, wood"):
         train_run(student)
-    with pytest.raises(UsageError, match="set views"):
-        make_run(photos, tmp_path / "endless", "default", teachers=(str(teacher.folder),), epochs=2)
     too_many = FROZEN | {"frozen_stages": 20, "views": 0}
     run = make_run(photos, tmp_path / "run", "default", weights=first, **too_many)
     with pytest.raises(UsageError, match="has 19 stages; with all of them frozen"):

@@ -94,12 +94,15 @@ class Kept(Protocol):
 
 
 class _Training(Dataset[tuple[Tensor, ...]]):
-    """Photos, or what frozen stages made of them, with a teacher's answer where there is one."""
+    """Photos, or what frozen stages made of them, and what else `training_loader` adds."""
 
-    def __init__(self, views: Views, stages: Kept | None, teacher: Kept | None) -> None:
+    def __init__(
+        self, views: Views, stages: Kept | None, teacher: Kept | None, placed: bool
+    ) -> None:
         self.views = views
         self.stages = stages
         self.teacher = teacher
+        self.placed = placed
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, ...]:
         epoch, index = key
@@ -112,7 +115,7 @@ class _Training(Dataset[tuple[Tensor, ...]]):
         label = torch.tensor(photos.labels[index])
         if self.teacher:
             return image, label, self.teacher(photos.digests[index], view)
-        return image, label
+        return (image, label, torch.tensor(index)) if self.placed else (image, label)
 
 
 class _Evaluation(Dataset[tuple[Tensor, int]]):
@@ -189,8 +192,9 @@ def training_loader(
     first_epoch: int = 0,
     stages: Kept | None = None,
     teacher: Kept | None = None,
+    placed: bool = False,
 ) -> DataLoader[tuple[Tensor, ...]]:
-    """Shuffled batches: images (N, 3, size, size), class numbers (N,), and a teacher's answers.
+    """Shuffled batches: images (N, 3, size, size), class numbers (N,), and what is asked for.
 
     The last, smaller batch is left out, unless it is the only one: BatchNorm learns nothing from
     one photo. A resumed run names the epoch that it begins with.
@@ -204,10 +208,12 @@ def training_loader(
         first_epoch: number of the first epoch.
         stages: reads what frozen stages made of a view; it takes the image's place.
         teacher: reads a teacher's answer to a view: (N, C + D) in a batch.
+        placed: add places among the photos (N,), for who asks a teacher later.
     """
+    assert not (teacher and placed)
     sampler = _Shuffled(shares or [1.0] * len(views.photos.files), views.seed, first_epoch)
     return DataLoader(
-        _Training(views, stages, teacher),
+        _Training(views, stages, teacher, placed),
         batch_size=batch,
         sampler=sampler,
         num_workers=workers,

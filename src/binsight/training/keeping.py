@@ -1,10 +1,10 @@
-"""What is made once, before a training begins: frozen stages' features, teachers' answers."""
+"""What networks that do not learn say: frozen stages and teachers, once for each view or live."""
 
 from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
@@ -35,11 +35,22 @@ class KeptStages(NamedTuple):
     evaluation: Keeper
 
 
-class Taught(NamedTuple):
-    """Read what teachers said of training photos; their embeddings are ``width`` long."""
+Ask = Callable[[Tensor, Tensor], Tensor]
 
-    answers: Keeper
+
+class Taught(NamedTuple):
+    """What teachers say of training photos.
+
+    Args:
+        width: length of their embeddings.
+        kept: reads what they said.
+        ask: images (N, 3, H, W) and the places (N,) of their photos to answers (N, C + D), for
+            views that are not kept.
+    """
+
     width: int
+    kept: Keeper | None = None
+    ask: Ask | None = None
 
 
 class Keeping:
@@ -68,6 +79,8 @@ class Keeping:
     ) -> tuple[KeptStages | None, Taught | None]:
         """Keep what frozen stages make of all photos, and what teachers say of training photos.
 
+        Of endless views nothing is kept: teachers will have to be asked as they are shown.
+
         Args:
             views: of training photos.
             shown: photos to validate on.
@@ -91,11 +104,15 @@ class Keeping:
             by_frozen = self._by(frozen)
             made.append((stages.training, by_frozen))
         if facts.teachers:
-            log.info("what teachers say of each view is kept: %s", ", ".join(facts.teachers))
+            how = "is kept" if recipe.views else "is asked as it is shown"
+            log.info("what teachers say of each view %s: %s", how, ", ".join(facts.teachers))
             teachers = open_teachers(facts.teachers, self.run.split, recipe)
-            answers = Keeper(self.folder, [teachers.digests, *self._shown(views)])
-            taught = Taught(answers, teachers.width)
-            made.append((answers, self._by_teachers(teachers, views)))
+            if recipe.views:
+                answers = Keeper(self.folder, [teachers.digests, *self._shown(views)])
+                taught = Taught(teachers.width, kept=answers)
+                made.append((answers, self._by_teachers(teachers, views)))
+            else:
+                taught = Taught(teachers.width, ask=self._asking(teachers))
         fill(made, views, workers=self.workers, report=report)
         if stages:
             evaluation = [(stages.evaluation, by_frozen)]
@@ -139,14 +156,23 @@ class Keeping:
             teachers, lambda images, digests: teachers(images, [path_of[one] for one in digests])
         )
 
+    def _asking(self, teachers: Teachers) -> Ask:
+        paths = self.run.split.paths("train")
+        compute = self._computing(teachers, teachers)
+
+        def ask(images: Tensor, places: Tensor) -> Tensor:
+            return compute(images, [paths[place] for place in places.tolist()]).to(images.device)
+
+        return ask
+
     def _computing(self, module: nn.Module, made_by: Compute) -> Compute:
         module.to(self.device).to(memory_format=torch.channels_last)
 
-        @torch.inference_mode()
-        def compute(images: Tensor, digests: Sequence[str]) -> Tensor:
+        @torch.no_grad()
+        def compute(images: Tensor, names: Sequence[str]) -> Tensor:
             images = images.to(self.device, memory_format=torch.channels_last)
             with self._autocast():
-                return made_by(images, digests).float()
+                return made_by(images, names).float()
 
         return compute
 

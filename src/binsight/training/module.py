@@ -54,6 +54,8 @@ class Classification(pl.LightningModule):
             before it made of them.
         teacher_width: length D of teachers' embeddings, 0 if they give none; ``None`` without
             teachers.
+        ask_teacher: images (N, 3, H, W) and what batches hold in the place of answers, to answers
+            (N, C + D); ``None`` where batches hold answers.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Classification(pl.LightningModule):
         *,
         first_stage: int = 0,
         teacher_width: int | None = None,
+        ask_teacher: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
@@ -76,6 +79,7 @@ class Classification(pl.LightningModule):
                 recipe.distillation, len(counts), network.head.in_features, teacher_width
             )
         )
+        self.ask_teacher = ask_teacher
         self.mix = batch_mixer(recipe.augmentation, None if self.distilling else len(counts))
         self.loss = nn.CrossEntropyLoss(
             class_weights(counts, recipe.class_weights), label_smoothing=recipe.label_smoothing
@@ -136,11 +140,14 @@ class Classification(pl.LightningModule):
         torch.manual_seed(mixed_seed(self.recipe.seed, self.current_epoch, batch_idx))
 
     def training_step(self, batch: Batch) -> Tensor:
-        """Loss of one batch: images (N, 3, H, W), class numbers (N,), a teacher's answers."""
+        """Loss of one batch: images (N, 3, H, W), class numbers (N,), and of a teacher, what it
+        answers (N, C + D) or what it is to be asked.
+        """
         images, labels, *taught = batch
         assert bool(taught) == (self.distilling is not None)
         if self.distilling:
-            labels = self.distilling.join(labels, taught[0])
+            answers = self.ask_teacher(images, taught[0]) if self.ask_teacher else taught[0]
+            labels = self.distilling.join(labels, answers)
         if self.mix is not None:
             images, labels = self.mix(images, labels)
         outputs = self(images)

@@ -146,7 +146,8 @@ class Recipe(BaseModel):
         frozen_stages: so many of the first stages of the backbone keep their first weights. With
             all frozen, the head alone learns: a linear probe.
         views: the random changes to a photo come from so many fixed draws, epoch after epoch; what
-            frozen stages or a teacher make of these can be kept. 0 draws anew in each epoch.
+            frozen stages or a teacher make of these can be kept. 0 draws anew in each epoch, and
+            frozen stages and teachers have to look every time.
         layer_decay: each stage of the backbone learns at this share of the rate of the one above
             it (Howard and Ruder 2018; Clark et al. 2020).
         interpolation: share of the fine-tuned weights in the result; the rest is the network after

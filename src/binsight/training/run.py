@@ -174,8 +174,8 @@ def create_run(
         decisions: about labels; the split has to be that of the corrected catalog.
 
     Raises:
-        UsageError: the folder is in use, a share is wrong or of no training photo, a teacher would
-            have to look at endless views, or the recipe does not go with the first weights.
+        UsageError: the folder is in use, a share is wrong or of no training photo, or the recipe
+            does not go with the first weights.
         SplitError: the split was made without the decisions.
     """
     from binsight import __version__
@@ -184,8 +184,6 @@ def create_run(
         raise UsageError(f"{folder} is not empty; choose another --out, or --resume it")
     check_first_weights(recipe, weights)
     _check_shares(shares or {}, split)
-    if teachers and not recipe.views:
-        raise UsageError("a teacher's answers are kept for each view; set views, such as views=4")
     decided = tuple(issue for issue in decisions if issue.decision)
     _check_decisions(decided, split)
     facts = Facts(

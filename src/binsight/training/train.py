@@ -83,6 +83,7 @@ def train(
         _counts(run, catalog),
         first_stage=run.recipe.frozen_stages if stages else 0,
         teacher_width=taught.width if taught else None,
+        ask_teacher=taught.ask if taught else None,
     )
     training = training_loader(
         views,
@@ -91,7 +92,8 @@ def train(
         shares=_shares(run),
         first_epoch=_next_epoch(run) if resume else 0,
         stages=stages.training if stages else None,
-        teacher=taught.answers if taught else None,
+        teacher=taught.kept if taught else None,
+        placed=bool(taught and taught.ask),
     )
     validation = evaluation_loader(
         shown,

@@ -275,6 +275,11 @@ def test_what_is_kept_takes_the_image_s_place(photos: LabelledPhotos) -> None:
     [(images, labels, taught)] = list(loader)
     assert images.tolist() == [[label, 1] for label in labels]
     assert taught.tolist() == [[10 * label + 1] for label in labels]
+    with_places = training_loader(
+        Views(known, NoisyCopy(), size=8, seed=0), batch=7, workers=0, placed=True
+    )
+    [(_, labels, places)] = list(with_places)
+    assert places.tolist() == labels.tolist() != sorted(places)
     [(shown, _)] = list(
         evaluation_loader(known, PreprocessSpec(size=32), batch=7, workers=0, stages=stages)
     )

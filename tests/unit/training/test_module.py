@@ -207,10 +207,18 @@ def test_teachers_are_listened_to_whether_or_not_they_give_embeddings(width: int
     module.log = lambda *_, **__: None  # type: ignore[method-assign,assignment]
     images, labels = torch.randn(4, 3, 32, 32), torch.zeros(4, dtype=torch.long)
     probs = torch.tensor([[0.1, 0.2, 0.7]] * 4)
-    loss = module.training_step([images, labels, torch.cat([probs, torch.rand(4, width)], dim=1)])
+    answers = torch.cat([probs, torch.rand(4, width)], dim=1)
+    loss = module.training_step([images, labels, answers])
     guessed = module(images).logits_nc.log_softmax(dim=1)
     expected = (probs * (probs.log() - guessed)).sum(dim=1).mean()
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+
+    def ask(images_nchw: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        assert images_nchw is images
+        return answers[places]
+
+    module.ask_teacher = ask
+    assert module.training_step([images, labels, torch.arange(4)]) == loss
 
 
 @pytest.mark.parametrize("frozen", [True, False])
