@@ -23,7 +23,7 @@ from binsight.data.catalog import Catalog
 from binsight.data.split import Split, read_split, without_grouping, write_split
 from binsight.errors import RunError, SplitError, UsageError
 
-from .run import Run, create_run, create_twin, open_run, weights_of
+from .run import Run, check_unused, create_run, create_twin, open_run, weights_of
 
 __all__ = [
     "UNGROUPED",
@@ -123,7 +123,7 @@ def add_ungrouped(folds: Folds) -> Folds:
 
 
 def _create(folder: Path, split: Split, create: Callable[[Path, int, Split], None]) -> Folds:
-    _check_folder(folder)
+    check_unused(folder)
     if len(split.folds) < 2:
         raise SplitError(f"cross-validation needs two folds; the split has {len(split.folds)}")
     parts = {number: split.with_fold(number) for number in split.folds}
@@ -137,11 +137,6 @@ def _create(folder: Path, split: Split, create: Callable[[Path, int, Split], Non
     write_split(draft / FOLDS, split)
     draft.replace(folder)
     return open_folds(folder)
-
-
-def _check_folder(folder: Path) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is not empty; choose another --out, or --resume it")
 
 
 def _check_classes(number: int, split: Split) -> None:

@@ -43,12 +43,15 @@ __all__ = [
     "Facts",
     "Run",
     "check_first_weights",
+    "check_unused",
     "create_run",
     "create_twin",
+    "has_run",
     "open_run",
     "weights_of",
 ]
 
+FACTS = "run.json"
 CORRECTIONS = "corrections.csv"
 RESERVED = frozenset({IMAGENET, NONE, *BUILTIN})  # names that win over a path
 
@@ -150,6 +153,23 @@ def matching_catalog(
     )
 
 
+def has_run(folder: Path) -> bool:
+    """Whether a run was begun in this folder."""
+    return (folder / FACTS).is_file()
+
+
+def check_unused(folder: Path) -> None:
+    """Make sure that a run may begin in this folder.
+
+    Raises:
+        UsageError: something is in it, or it is a file.
+    """
+    if has_run(folder):
+        raise UsageError(f"{folder} holds a run; go on with --resume, or choose another --out")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is not empty; choose another --out, or --resume it")
+
+
 def create_run(
     folder: Path,
     *,
@@ -180,8 +200,7 @@ def create_run(
     """
     from binsight import __version__
 
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is not empty; choose another --out, or --resume it")
+    check_unused(folder)
     check_first_weights(recipe, weights)
     _check_shares(shares or {}, split)
     decided = tuple(issue for issue in decisions if issue.decision)
@@ -224,7 +243,7 @@ def weights_of(given: str) -> str:
     Raises:
         RunError, RecipeError, SplitError: see `open_run`.
     """
-    if given in RESERVED or not (Path(given) / "run.json").is_file():
+    if given in RESERVED or not has_run(Path(given)):
         return given
     return str(open_run(Path(given)).best)
 
@@ -249,7 +268,7 @@ def _write(
         facts = replace(facts, corrections=digest)
     write_text(folder / "recipe.toml", to_toml(recipe))
     write_split(folder / "split.csv", split)
-    write_text(folder / "run.json", json.dumps(asdict(facts), indent=2) + "\n")
+    write_text(folder / FACTS, json.dumps(asdict(facts), indent=2) + "\n")
     return Run(folder, recipe, facts, split, decided)
 
 
@@ -280,7 +299,7 @@ def open_run(folder: Path) -> Run:
         SplitError: a broken split.
     """
     try:
-        values = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        values = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         recipe = tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8"))
         tuples = {name: tuple(values.get(name, ())) for name in ("sources", "classes", "teachers")}
         facts = Facts(**(values | tuples))

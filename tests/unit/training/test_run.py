@@ -160,6 +160,15 @@ def test_a_folder_in_use_is_left_alone(
     assert left.read_text() == "mine"
 
 
+def test_a_run_is_not_begun_anew(run: Run, photos: Path, split: Split) -> None:
+    before = {file: file.read_bytes() for file in run.folder.iterdir() if file.is_file()}
+    with pytest.raises(UsageError, match="holds a run; go on with --resume"):
+        create_run(
+            run.folder, recipe=load_recipe("seed"), split=split, sources=(photos,), weights="none"
+        )
+    assert before == {file: file.read_bytes() for file in before}
+
+
 @pytest.mark.parametrize("name", ["run.json", "recipe.toml"])
 @pytest.mark.parametrize("content", [None, b"", b"[1, 2]", b"{", b"\xff\xfe", b'"text"', b"= 3"])
 def test_broken_files_are_no_run(run: Run, name: str, content: bytes | None) -> None:

@@ -71,11 +71,11 @@ def distill(
     changes = [*([f"architecture={arch}"] if arch else []), *(changes or [])]
     drawn = parse_shares(shares or [])
     with needs_extra("train"):
-        from binsight.training.run import open_run
+        from binsight.training.run import has_run, open_run
 
         calm_lightning()
         check_accelerator(accelerator)
-        if resume and (out / "run.json").exists():
+        if resume and has_run(out):
             run = resumed(open_run(out), recipe, changes, None, STUDENT)
         else:
             run = _new(
@@ -108,14 +108,13 @@ def _new(
     changes: list[str],
     shares: dict[str, float],
 ) -> Run:
-    from binsight.training.run import create_run
+    from binsight.training.run import check_unused, create_run
 
     if not teachers:
         raise UsageError("give one or more trained runs or bundles: binsight distill accurate")
     if bool(photos) != (split is not None):
         raise UsageError("--photos and --split belong together; leave both out for the teacher's")
-    if (out / "run.json").exists():
-        raise UsageError(f"{out} holds a run; go on with --resume, or choose another --out")
+    check_unused(out)
     lesson = _of_photos(photos, split) if photos else _of_run(teachers[0])
     weights, resolved = starting_point(lesson.split, weights, recipe, changes, teachers, STUDENT)
     return create_run(

@@ -99,7 +99,7 @@ def train(
     drawn = parse_shares(shares or [])
     with needs_extra("train"):
         from binsight.training.folds import has_folds
-        from binsight.training.run import open_run
+        from binsight.training.run import has_run, open_run
 
         from .train_folds import cross_validate
 
@@ -126,7 +126,7 @@ def train(
                 cache=cache,
             )
             return
-        if resume and (out / "run.json").exists():
+        if resume and has_run(out):
             run = resumed(open_run(out), recipe, changes, corrections)
         else:
             run = _new(
@@ -209,14 +209,13 @@ def _new(
 ) -> Run:
     from binsight.data.relabel import read_label_issues
     from binsight.data.split import read_split
-    from binsight.training.run import create_run
+    from binsight.training.run import check_unused, create_run
 
     if not photos or split is None:
         raise UsageError(
             "give photos and --split; make one with: binsight data split PHOTOS --out split.csv"
         )
-    if (out / "run.json").exists():
-        raise UsageError(f"{out} holds a run; go on with --resume, or choose another --out")
+    check_unused(out)
     parts = read_split(split)
     if fold is not None:
         parts = parts.with_fold(fold)
