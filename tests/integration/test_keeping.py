@@ -155,7 +155,7 @@ def test_distilling_takes_photos_split_and_shares_of_the_teacher(
     assert student.split == teacher.split
     assert student.facts.teachers == (str(teacher.folder),)
     assert (student.facts.sources, student.facts.shares) == ((str(photos),), {"glass": 0.5})
-    assert student.recipe.distillation.weight == 0.8
+    assert student.recipe.distillation == load_recipe("student").distillation
     assert "best validation accuracy" in done.stdout
 
 
@@ -253,13 +253,22 @@ def test_what_cannot_be_distilled(options: dict[str, Any], message: str, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
-def test_stages_that_know_nothing_are_not_frozen(photos: Path, split: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("frozen_stages=4", "freezes the first 4 stages, which know nothing with --weights none"),
+        ("interpolation=0.9", "back some way to the first weights, which know nothing with --weig"),
+    ],
+)
+def test_weights_that_know_nothing_are_not_kept(
+    photos: Path, split: Path, tmp_path: Path, change: str, message: str
+) -> None:
     bundle = write_small_bundle(tmp_path / "teacher.onnx")
     out = tmp_path / "out"
     given = ["--photos", photos, "--split", split, "--out", out, "--weights", "none"]
-    done = binsight("distill", bundle.path, *given)
+    done = binsight("distill", bundle.path, *given, "--set", change)
     assert done.returncode == 2
-    assert "freezes the first 4 stages, which know nothing with --weights none" in done.stderr
+    assert message in done.stderr
     assert not out.exists()
 
 

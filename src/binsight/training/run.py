@@ -222,13 +222,18 @@ def check_first_weights(recipe: Recipe, weights: str) -> None:
     """Make sure that a recipe goes with first weights; see `create_run`.
 
     Raises:
-        UsageError: stages would be frozen that never learned, or BatchNorm would need statistics
-            that a bundle does not keep.
+        UsageError: stages would be frozen, or interpolated with, that never learned, or BatchNorm
+            would need statistics that a bundle does not keep.
     """
     if recipe.frozen_stages and weights == NONE:
         raise UsageError(
             f"the recipe freezes the first {recipe.frozen_stages} stages, which know nothing with "
             "--weights none; give weights, or --set frozen_stages=0"
+        )
+    if recipe.interpolation < 1 and weights == NONE:
+        raise UsageError(
+            "the recipe goes back some way to the first weights, which know nothing with "
+            "--weights none; give weights, or --set interpolation=1"
         )
     if names_bundle(weights) and not recipe.frozen_batchnorm:
         raise UsageError(
