@@ -1,4 +1,4 @@
-"""What networks that do not learn say: frozen stages and teachers, once for each view or live."""
+"""What frozen stages and teachers say of each view: once and kept, or as it is shown."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ __all__ = ["Keeping", "KeptStages", "Taught"]
 
 log = logging.getLogger(__name__)
 
+Ask = Callable[[Tensor, Tensor], Tensor]
 DTYPES = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
 
 
@@ -33,9 +34,6 @@ class KeptStages(NamedTuple):
 
     training: Keeper
     evaluation: Keeper
-
-
-Ask = Callable[[Tensor, Tensor], Tensor]
 
 
 class Taught(NamedTuple):
