@@ -213,6 +213,7 @@ def test_folds_teach_a_student(photos: Path, split: Path, tmp_path: Path) -> Non
         more = ["--out", still, "--weights", "none", *STUDENT, *STILL, "--set", f"views={views}"]
         done = binsight("distill", cv, *more)
         assert done.returncode == 0, done.stderr
+        assert "batch_size" not in done.stderr
         first_losses[views] = epochs_of(open_run(still))[0]["train_loss"]
         assert bool(written(still)) == bool(views)
     assert first_losses[0] == pytest.approx(first_losses[1], rel=1e-3)  # kept in half precision

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -93,18 +93,18 @@ class Kept(Protocol):
         """Of the photo with this SHA-256."""
 
 
-class _Training(Dataset[tuple[Tensor, ...]]):
+class _Training(Dataset[tuple[Any, ...]]):
     """Photos, or what frozen stages made of them, and what else `training_loader` adds."""
 
     def __init__(
-        self, views: Views, stages: Kept | None, teacher: Kept | None, placed: bool
+        self, views: Views, stages: Kept | None, teacher: Kept | None, named: bool
     ) -> None:
         self.views = views
         self.stages = stages
         self.teacher = teacher
-        self.placed = placed
+        self.named = named
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, ...]:
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Any, ...]:
         epoch, index = key
         view = self.views.view(epoch)
         photos = self.views.photos
@@ -115,7 +115,7 @@ class _Training(Dataset[tuple[Tensor, ...]]):
         label = torch.tensor(photos.labels[index])
         if self.teacher:
             return image, label, self.teacher(photos.digests[index], view)
-        return (image, label, torch.tensor(index)) if self.placed else (image, label)
+        return (image, label, photos.digests[index]) if self.named else (image, label)
 
 
 class _Evaluation(Dataset[tuple[Tensor, int]]):
@@ -192,8 +192,8 @@ def training_loader(
     first_epoch: int = 0,
     stages: Kept | None = None,
     teacher: Kept | None = None,
-    placed: bool = False,
-) -> DataLoader[tuple[Tensor, ...]]:
+    named: bool = False,
+) -> DataLoader[tuple[Any, ...]]:
     """Shuffled batches: images (N, 3, size, size), class numbers (N,), and what is asked for.
 
     The last, smaller batch is left out, unless it is the only one: BatchNorm learns nothing from
@@ -208,12 +208,12 @@ def training_loader(
         first_epoch: number of the first epoch.
         stages: reads what frozen stages made of a view; it takes the image's place.
         teacher: reads a teacher's answer to a view: (N, C + D) in a batch.
-        placed: add places among the photos (N,), for who asks a teacher later.
+        named: add the SHA-256 of the photos, for who asks a teacher as they are shown.
     """
-    assert not (teacher and placed)
+    assert not (teacher and named)
     sampler = _Shuffled(shares or [1.0] * len(views.photos.files), views.seed, first_epoch)
     return DataLoader(
-        _Training(views, stages, teacher, placed),
+        _Training(views, stages, teacher, named),
         batch_size=batch,
         sampler=sampler,
         num_workers=workers,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
@@ -25,7 +25,6 @@ __all__ = ["Keeping", "KeptStages", "Taught"]
 
 log = logging.getLogger(__name__)
 
-Ask = Callable[[Tensor, Tensor], Tensor]
 DTYPES = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
 
 
@@ -42,13 +41,13 @@ class Taught(NamedTuple):
     Args:
         width: length of their embeddings.
         kept: reads what they said.
-        ask: images (N, 3, H, W) and the places (N,) of their photos to answers (N, C + D), for
-            views that are not kept.
+        ask: images (N, 3, H, W) and the SHA-256 of their photos to answers (N, C + D), for views
+            that are not kept.
     """
 
     width: int
     kept: Keeper | None = None
-    ask: Ask | None = None
+    ask: Compute | None = None
 
 
 class Keeping:
@@ -105,12 +104,13 @@ class Keeping:
             how = "is kept" if recipe.views else "is asked as it is shown"
             log.info("what teachers say of each view %s: %s", how, ", ".join(facts.teachers))
             teachers = open_teachers(facts.teachers, self.run.split, recipe)
+            ask = self._by_teachers(teachers, views)
             if recipe.views:
                 answers = Keeper(self.folder, [teachers.digests, *self._shown(views)])
                 taught = Taught(teachers.width, kept=answers)
-                made.append((answers, self._by_teachers(teachers, views)))
+                made.append((answers, ask))
             else:
-                taught = Taught(teachers.width, ask=self._asking(teachers))
+                taught = Taught(teachers.width, ask=ask)
         fill(made, views, workers=self.workers, report=report)
         if stages:
             evaluation = [(stages.evaluation, by_frozen)]
@@ -154,23 +154,14 @@ class Keeping:
             teachers, lambda images, digests: teachers(images, [path_of[one] for one in digests])
         )
 
-    def _asking(self, teachers: Teachers) -> Ask:
-        paths = self.run.split.paths("train")
-        compute = self._computing(teachers, teachers)
-
-        def ask(images: Tensor, places: Tensor) -> Tensor:
-            return compute(images, [paths[place] for place in places.tolist()]).to(images.device)
-
-        return ask
-
     def _computing(self, module: nn.Module, made_by: Compute) -> Compute:
         module.to(self.device).to(memory_format=torch.channels_last)
 
         @torch.no_grad()
-        def compute(images: Tensor, names: Sequence[str]) -> Tensor:
+        def compute(images: Tensor, digests: Sequence[str]) -> Tensor:
             images = images.to(self.device, memory_format=torch.channels_last)
             with self._autocast():
-                return made_by(images, names).float()
+                return made_by(images, digests).float()
 
         return compute
 

@@ -26,7 +26,7 @@ from .recipe import Recipe
 
 __all__ = ["Classification", "class_weights"]
 
-Batch = tuple[Tensor, ...]
+Batch = tuple[Any, ...]  # tensors, and photos' digests
 
 
 def class_weights(counts: Sequence[float], kind: str) -> Tensor:
@@ -54,8 +54,8 @@ class Classification(pl.LightningModule):
             before it made of them.
         teacher_width: length D of teachers' embeddings, 0 if they give none; ``None`` without
             teachers.
-        ask_teacher: images (N, 3, H, W) and what batches hold in the place of answers, to answers
-            (N, C + D); ``None`` where batches hold answers.
+        ask_teacher: images (N, 3, H, W) and the SHA-256 of their photos to answers (N, C + D);
+            ``None`` where batches hold the answers.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Classification(pl.LightningModule):
         *,
         first_stage: int = 0,
         teacher_width: int | None = None,
-        ask_teacher: Callable[[Tensor, Tensor], Tensor] | None = None,
+        ask_teacher: Callable[[Tensor, Sequence[str]], Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
@@ -140,13 +140,15 @@ class Classification(pl.LightningModule):
         torch.manual_seed(mixed_seed(self.recipe.seed, self.current_epoch, batch_idx))
 
     def training_step(self, batch: Batch) -> Tensor:
-        """Loss of one batch: images (N, 3, H, W), class numbers (N,), and of a teacher, what it
-        answers (N, C + D) or what it is to be asked.
+        """Loss of one batch: images (N, 3, H, W), class numbers (N,), and if there is a teacher,
+        its answers (N, C + D) or the photos' SHA-256, to ask it by.
         """
         images, labels, *taught = batch
         assert bool(taught) == (self.distilling is not None)
         if self.distilling:
-            answers = self.ask_teacher(images, taught[0]) if self.ask_teacher else taught[0]
+            answers = taught[0]
+            if self.ask_teacher:
+                answers = self.ask_teacher(images, answers).to(images.device)
             labels = self.distilling.join(labels, answers)
         if self.mix is not None:
             images, labels = self.mix(images, labels)
@@ -156,7 +158,8 @@ class Classification(pl.LightningModule):
             if self.distilling
             else self.loss(outputs.logits_nc, labels)
         )
-        self.log("train_loss", loss, on_epoch=True, on_step=False, prog_bar=True)
+        size = len(images)  # which Lightning cannot tell from digests
+        self.log("train_loss", loss, on_epoch=True, on_step=False, prog_bar=True, batch_size=size)
         return loss
 
     def validation_step(self, batch: Batch) -> None:

@@ -93,7 +93,7 @@ def train(
         first_epoch=_next_epoch(run) if resume else 0,
         stages=stages.training if stages else None,
         teacher=taught.kept if taught else None,
-        placed=bool(taught and taught.ask),
+        named=bool(taught and taught.ask),
     )
     validation = evaluation_loader(
         shown,

@@ -275,11 +275,11 @@ def test_what_is_kept_takes_the_image_s_place(photos: LabelledPhotos) -> None:
     [(images, labels, taught)] = list(loader)
     assert images.tolist() == [[label, 1] for label in labels]
     assert taught.tolist() == [[10 * label + 1] for label in labels]
-    with_places = training_loader(
-        Views(known, NoisyCopy(), size=8, seed=0), batch=7, workers=0, placed=True
+    with_names = training_loader(
+        Views(known, NoisyCopy(), size=8, seed=0), batch=7, workers=0, named=True
     )
-    [(_, labels, places)] = list(with_places)
-    assert places.tolist() == labels.tolist() != sorted(places)
+    [(_, labels, names)] = list(with_names)
+    assert [place_of[name] for name in names] == labels.tolist() != list(range(7))
     [(shown, _)] = list(
         evaluation_loader(known, PreprocessSpec(size=32), batch=7, workers=0, stages=stages)
     )
