@@ -68,6 +68,7 @@ class Facts:
         teachers: that this one learns from: absolute paths of runs and bundles, or built-in names.
         catalog_digest: of the photos.
         corrections: SHA-256 of ``corrections.csv``; empty if no label was corrected.
+        soup: absolute paths of the runs that its weights are the mean of; then nothing is trained.
         binsight: version that trained.
         started: date and time, UTC, ISO 8601.
     """
@@ -81,6 +82,7 @@ class Facts:
     shares: Mapping[str, float] = field(default_factory=dict)
     teachers: tuple[str, ...] = ()
     corrections: str = ""
+    soup: tuple[str, ...] = ()
 
     def share_of(self, path: str) -> float:
         """The share of a photo's innermost folder that has one; 1 if none has."""
@@ -258,9 +260,15 @@ def _placed(given: str) -> str:
     return given if given in RESERVED else str(Path(given).absolute())
 
 
-def create_twin(run: Run, folder: Path, split: Split) -> Run:
-    """Make a new run folder that differs from another in its split alone; nothing is trained."""
-    return _write(folder, run.recipe, run.facts, split, run.decisions)
+def create_twin(
+    run: Run, folder: Path, split: Split | None = None, *, soup: tuple[str, ...] = ()
+) -> Run:
+    """Make a new run folder that differs from another in its split alone, or in being a soup.
+
+    Nothing is trained.
+    """
+    facts = replace(run.facts, soup=soup)
+    return _write(folder, run.recipe, facts, split or run.split, run.decisions)
 
 
 def _write(
@@ -306,7 +314,8 @@ def open_run(folder: Path) -> Run:
     try:
         values = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         recipe = tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8"))
-        tuples = {name: tuple(values.get(name, ())) for name in ("sources", "classes", "teachers")}
+        several = ("sources", "classes", "teachers", "soup")
+        tuples = {name: tuple(values.get(name, ())) for name in several}
         facts = Facts(**(values | tuples))
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise RunError(f"{folder}: not the folder of a run ({error})") from error

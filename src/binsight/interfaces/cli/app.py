@@ -27,6 +27,7 @@ from . import (
     export,
     info,
     serve,
+    soup,
     teach,
     train,
     verify,
@@ -75,6 +76,7 @@ app.command("watch")(watch.watch)
 app.add_typer(data.app, name="data")
 app.command("train")(train.train)
 app.command("distill")(distill.distill)
+app.command("soup")(soup.soup)
 app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
 app.command("verify")(verify.verify)

@@ -319,11 +319,13 @@ def resumed(
     """The run, if it was begun with what is asked for again.
 
     Raises:
-        UsageError: another recipe, or other corrections.
+        UsageError: another recipe, other corrections, or a mean of runs.
     """
     from binsight.data.relabel import decision_of, read_label_issues
 
     out = run.folder
+    if run.facts.soup:
+        raise UsageError(f"{out} is the mean of runs; train on from it with --weights {out}")
     if (recipe or changes) and recipe_for(run.facts.weights, recipe, changes, usual) != run.recipe:
         raise UsageError(f"{out} was begun with another recipe; --resume keeps {out}/recipe.toml")
     if corrections and decision_of(read_label_issues(corrections)) != decision_of(run.decisions):
