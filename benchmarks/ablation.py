@@ -46,7 +46,7 @@ class Row(BaseModel):
 
     Args:
         name: of the idea.
-        recipe: that it changes.
+        recipe: that it changes; a file lies beside the file of the rows.
         changes: ``KEY=VALUE``, as for ``--set``.
         without: folders whose photos validate only.
         share: ``FOLDER=NUMBER``, as for ``--share``.
@@ -97,6 +97,8 @@ def arguments() -> argparse.Namespace:
 def read_rows(file: Path) -> list[Row]:
     """The rows; what one leaves open is as in the first, and its changes come on top."""
     first, *others = tomllib.loads(file.read_text(encoding="utf-8"))["row"]
+    if (recipe := file.parent / first.get("recipe", "")).is_file():
+        first["recipe"] = str(recipe)
     base = Row(**first)
     rows = [base]
     for other in others:

@@ -70,6 +70,7 @@ def test_a_flooded_service_loses_and_mixes_up_nothing(bundle: Path) -> None:
 def test_ideas_are_trained_and_compared(tmp_path: Path) -> None:
     from binsight.data.catalog import scan
     from binsight.data.split import split_by_ratios, write_split
+    from binsight.training.recipe import load_recipe, to_toml
     from binsight.training.run import open_run
 
     here, there = (draw_photos(tmp_path / name, seed=seed) for seed, name in enumerate("ab"))
@@ -81,7 +82,7 @@ def test_ideas_are_trained_and_compared(tmp_path: Path) -> None:
         f"""
         [[row]]
         name = "Plain"
-        recipe = "seed"
+        recipe = "plain.toml"
         without = ["b"]
         changes = {[f"{key}={value}" for key, value in SMALL.items()]}
 
@@ -91,6 +92,7 @@ def test_ideas_are_trained_and_compared(tmp_path: Path) -> None:
         changes = ["epochs=1", "warmup_epochs=0"]
         """
     )
+    (tmp_path / "plain.toml").write_text(to_toml(load_recipe("seed", ["seed=5"])))
     program = [sys.executable, PROGRAMS / "ablation.py", here, there]
     command = [*program, "--split", tmp_path / "split.csv", "--weights", "none"]
     command += ["--rows", tmp_path / "rows.toml", "--workers", "0", "--out", tmp_path / "out"]
@@ -106,6 +108,7 @@ def test_ideas_are_trained_and_compared(tmp_path: Path) -> None:
     only_a = tuple(path for path in all_train if path.startswith("a/"))
     assert [one.split.paths("train") for one in learned] == [only_a, all_train]
     assert [one.recipe.epochs for one in learned] == [SMALL["epochs"], 1]
+    assert [one.recipe.seed for one in learned] == [5, 5]
 
     again = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
     assert (again.stdout, again.stderr) == (done.stdout, "")
