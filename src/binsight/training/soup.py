@@ -12,10 +12,11 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from binsight.data.catalog import Catalog
@@ -27,6 +28,7 @@ from binsight.model.weights import write_state
 
 from .checkpoints import best_network
 from .curves import rank
+from .kept import Report
 from .module import Classification
 from .run import Run, check_unused, create_twin
 from .train import labelled, resolved_precision
@@ -88,8 +90,8 @@ def make_soup(
     *,
     uniform: bool = False,
     workers: int = 2,
-    progress: bool = True,
     accelerator: str = "auto",
+    report: Report | None = None,
     tell: Callable[[Tasted], None] = lambda _: None,
 ) -> Soup:
     """Average the weights of runs, and keep the result as a run that can be exported.
@@ -103,8 +105,8 @@ def make_soup(
         catalog: their photos.
         uniform: take all runs, whatever the validation part says.
         workers: processes that prepare photos.
-        progress: show a bar.
         accelerator: Lightning's name: ``auto``, ``cpu``, ``gpu``.
+        report: called with (done, total) photos, each of which is shown to every run and mean.
         tell: called after each run that was tried.
 
     Raises:
@@ -114,7 +116,8 @@ def make_soup(
     """
     check_unused(folder)
     _check_alike(runs)
-    judge = _Judge(runs[0], catalog, workers, progress, accelerator)
+    scores = 2 * len(runs) - 1  # of each run, and of each but the first with those before it
+    judge = _Judge(runs[0], catalog, workers, accelerator, _Counter(scores, report))
     tasted: list[Tasted] = []
     for one in _taste(runs, judge, uniform):
         tasted.append(one)
@@ -171,17 +174,41 @@ def _mean(runs: Sequence[Run]) -> dict[str, Tensor]:
     }
 
 
+class _Counter(Callback):
+    """Counts photos over several validations."""
+
+    def __init__(self, validations: int, report: Report | None) -> None:
+        self.validations = validations
+        self.report = report
+        self.photos = 0
+        self.done = 0
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Report the photos of a batch: images, and labels (N,)."""
+        self.done += len(batch[1])
+        if self.report:
+            self.report(self.done, self.validations * self.photos)
+
+
 class _Judge:
     """Scores weights by the validation part, as training does."""
 
     def __init__(
-        self, run: Run, catalog: Catalog, workers: int, progress: bool, accelerator: str
+        self, run: Run, catalog: Catalog, workers: int, accelerator: str, counter: _Counter
     ) -> None:
         recipe, classes = run.recipe, run.facts.classes
         self.network = build(recipe.architecture, classes=len(classes))
         self.module = Classification(self.network, recipe, [1] * len(classes))
         shown = labelled(catalog, run.split, "val", classes)
-        self.photos = len(shown.files)
+        self.photos = counter.photos = len(shown.files)
         self.loader = evaluation_loader(
             shown, recipe.preprocess, batch=2 * recipe.batch, workers=workers
         )
@@ -190,7 +217,8 @@ class _Judge:
             devices=1,
             precision=resolved_precision(recipe, accelerator),  # type: ignore[arg-type]  # see `train`
             logger=False,
-            enable_progress_bar=progress,
+            callbacks=[counter],
+            enable_progress_bar=False,
             enable_model_summary=False,
             enable_checkpointing=False,
         )

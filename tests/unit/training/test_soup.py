@@ -24,7 +24,7 @@ from binsight.training.run import Run, create_twin, open_run  # noqa: E402
 from binsight.training.soup import Soup, Tasted, make_soup  # noqa: E402
 from binsight.training.train import labelled  # noqa: E402
 
-CALM: dict[str, Any] = {"workers": 0, "progress": False, "accelerator": "cpu"}
+CALM: dict[str, Any] = {"workers": 0, "accelerator": "cpu"}
 
 
 class Kitchen:
@@ -88,7 +88,13 @@ def test_a_run_that_does_harm_is_left_out(kitchen: Kitchen) -> None:
     always, never = kitchen.run("always", glass=40), kitchen.run("never", glass=-40)
     wrong = kitchen.run("wrong", times=-9)
     seen: list[Tasted] = []
-    made = kitchen.soup(wrong, always, never, tell=seen.append)
+    counted: list[tuple[int, int | None]] = []
+    made = kitchen.soup(
+        *(wrong, always, never),
+        tell=seen.append,
+        report=lambda done, total: counted.append((done, total)),
+    )
+    assert counted == [(9 * done, 45) for done in range(1, 6)]
     assert names(seen) == [("never", True), ("always", True), ("wrong", False)]
     assert tuple(seen) == made.tasted
     torch.testing.assert_close(head_of(made.run), (head_of(always) + head_of(never)) / 2)

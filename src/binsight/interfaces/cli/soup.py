@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .extras import needs_extra
+from .progress import reporting
 from .train import calm_lightning, check_accelerator
 from .train_options import Accelerator, Workers
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def soup(
     runs: Annotated[
         list[Path],
-        typer.Argument(help="Trained runs of one split that began alike.", metavar="RUN..."),
+        typer.Argument(help="Trained runs of one split that began alike.", metavar="RUN"),
     ],
     out: Annotated[Path, typer.Option(help="The run folder of the result.")],
     photos: Annotated[
@@ -39,16 +39,17 @@ def soup(
         calm_lightning()
         check_accelerator(accelerator)
         opened = [open_run(folder) for folder in runs]
-        made = make_soup(
-            out,
-            opened,
-            opened[0].photos(tuple(photos or ())),
-            uniform=uniform,
-            workers=workers,
-            progress=sys.stderr.isatty() and sys.stdout.isatty(),
-            accelerator=accelerator,
-            tell=_tell,
-        )
+        with reporting("validating") as report:
+            made = make_soup(
+                out,
+                opened,
+                opened[0].photos(tuple(photos or ())),
+                uniform=uniform,
+                workers=workers,
+                accelerator=accelerator,
+                report=report,
+                tell=_tell,
+            )
     taken = sum(one.taken for one in made.tasted)
     typer.echo(
         f"wrote {out}: the mean of {taken} of {len(runs)} runs; of {made.photos} validation photos "
