@@ -39,17 +39,22 @@ def soup(
         calm_lightning()
         check_accelerator(accelerator)
         opened = [open_run(folder) for folder in runs]
-        with reporting("validating") as report:
-            made = make_soup(
-                out,
-                opened,
-                opened[0].photos(tuple(photos or ())),
-                uniform=uniform,
-                workers=workers,
-                accelerator=accelerator,
-                report=report,
-                tell=_tell,
-            )
+        tasted: list[Tasted] = []
+        try:
+            with reporting("validating") as report:
+                made = make_soup(
+                    out,
+                    opened,
+                    opened[0].photos(tuple(photos or ())),
+                    uniform=uniform,
+                    workers=workers,
+                    accelerator=accelerator,
+                    report=report,
+                    tell=tasted.append,
+                )
+        finally:  # what was found counts, even if no soup came of it; a bar is gone by now
+            for one in tasted:
+                _tell(one)
     taken = sum(one.taken for one in made.tasted)
     typer.echo(
         f"wrote {out}: the mean of {taken} of {len(runs)} runs; of {made.photos} validation photos "
