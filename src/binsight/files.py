@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["cache_folder", "replacing", "write_text"]
+__all__ = ["cache_folder", "drafting", "replacing", "write_text"]
 
 
 @contextmanager
@@ -24,6 +25,21 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def drafting(folder: Path) -> Iterator[Path]:
+    """Yield a folder beside ``folder`` to fill; rename it onto that if the block succeeds.
+
+    Args:
+        folder: new or empty.
+    """
+    draft = folder.with_name(f".{folder.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    yield draft
+    if folder.exists():
+        folder.rmdir()  # only POSIX renames onto an empty folder
+    draft.replace(folder)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from typing import Any
 from binsight.data.catalog import Catalog
 from binsight.data.split import Split, read_split, without_grouping, write_split
 from binsight.errors import RunError, SplitError, UsageError
+from binsight.files import drafting
 
 from .run import Run, check_unused, create_run, create_twin, open_run, weights_of
 
@@ -130,12 +130,10 @@ def _create(folder: Path, split: Split, create: Callable[[Path, int, Split], Non
     for number, part in parts.items():
         _check_classes(number, part)
     # A folder that is cut off while it is made could be neither resumed nor made again.
-    draft = folder.with_name(f".{folder.name}.draft")
-    shutil.rmtree(draft, ignore_errors=True)
-    for number, part in parts.items():
-        create(draft / f"fold{number}", number, part)
-    write_split(draft / FOLDS, split)
-    draft.replace(folder)
+    with drafting(folder) as draft:
+        for number, part in parts.items():
+            create(draft / f"fold{number}", number, part)
+        write_split(draft / FOLDS, split)
     return open_folds(folder)
 
 

@@ -8,25 +8,23 @@ not go far.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
-import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from binsight.data.catalog import Catalog
 from binsight.data.dataset import evaluation_loader
 from binsight.errors import RunError, UsageError
-from binsight.files import write_text
+from binsight.files import drafting, write_text
 from binsight.model.network import build
 from binsight.model.weights import write_state
 
-from .checkpoints import best_network
+from .checkpoints import best_network, interpolated
 from .curves import rank
 from .kept import Report
 from .module import Classification
@@ -164,14 +162,12 @@ def _taste(runs: Sequence[Run], judge: _Judge, uniform: bool) -> Iterator[Tasted
 
 
 def _mean(runs: Sequence[Run]) -> dict[str, Tensor]:
-    """Of each weight and each of BatchNorm's statistics; counts are those of the first."""
-    states = [best_network(run).state_dict() for run in runs]
-    return {
-        name: torch.stack([state[name] for state in states]).mean(dim=0)
-        if value.is_floating_point()
-        else value
-        for name, value in states[0].items()
-    }
+    """Of each weight and each of BatchNorm's statistics."""
+    first, *others = runs
+    mean = best_network(first).state_dict()
+    for count, run in enumerate(others, start=2):
+        mean = interpolated(mean, best_network(run).state_dict(), 1 / count)
+    return mean
 
 
 class _Counter(Callback):
@@ -233,17 +229,13 @@ class _Judge:
 
 
 def _write(folder: Path, taken: Sequence[Run], score: Score, tasted: Sequence[Tasted]) -> Run:
-    draft = folder.with_name(f".{folder.name}.draft")
-    shutil.rmtree(draft, ignore_errors=True)
     names = tuple(str(run.folder.absolute()) for run in taken)
-    run = create_twin(taken[0], draft, soup=names)
-    write_state(run.best, _mean(taken), classes=run.facts.classes, epoch=0)
     said = {"best": score._asdict(), "epochs": [], "soup": [_said(one) for one in tasted]}
-    write_text(draft / "metrics.json", json.dumps(said, indent=2) + "\n")
-    if folder.exists():
-        folder.rmdir()
-    draft.replace(folder)
-    return Run(folder, run.recipe, run.facts, run.split, run.decisions)
+    with drafting(folder) as draft:
+        run = create_twin(taken[0], draft, soup=names)
+        write_state(run.best, _mean(taken), classes=run.facts.classes, epoch=0)
+        write_text(draft / "metrics.json", json.dumps(said, indent=2) + "\n")
+    return replace(run, folder=folder)
 
 
 def _said(one: Tasted) -> dict[str, object]:
