@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from binsight.calibration import softmax
 from binsight.data.catalog import Catalog
-from binsight.data.dataset import LabelledPhotos, evaluation_loader
+from binsight.data.dataset import LabelledPhotos
 from binsight.data.split import Split
 from binsight.errors import ImageError, SplitError
 from binsight.images import ImageSource
@@ -32,7 +32,6 @@ __all__ = [
     "RunModel",
     "choose_part",
     "labelled_part",
-    "outputs_of",
     "score",
     "score_bundle",
     "score_run",
@@ -74,31 +73,6 @@ def labelled_part(
         )
     labels = [number[label_of[path]] for path in paths]
     return paths, LabelledPhotos([catalog.root / path for path in paths], labels)
-
-
-def outputs_of(
-    network: Network,
-    photos: LabelledPhotos,
-    run: Run,
-    *,
-    workers: int = 0,
-    progress: Progress | None = None,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Logits (N, classes) and embeddings (N, D) of a network in eval mode, in float32."""
-    loader = evaluation_loader(photos, run.recipe.preprocess, batch=BATCH, workers=workers)
-    logits: list[NDArray[np.float32]] = []
-    embeddings: list[NDArray[np.float32]] = []
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    network.to(device)
-    with torch.inference_mode():
-        for images, _ in loader:
-            outputs = network(images.to(device))
-            logits.append(outputs.logits_nc.float().cpu().numpy())
-            embeddings.append(outputs.embedding_nd.float().cpu().numpy())
-            if progress:
-                progress(sum(map(len, logits)), len(photos.files))
-    network.to("cpu")
-    return np.concatenate(logits), np.concatenate(embeddings)
 
 
 class RunModel:

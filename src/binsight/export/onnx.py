@@ -34,13 +34,14 @@ from binsight.data.catalog import Catalog
 from binsight.data.dataset import LabelledPhotos
 from binsight.errors import SplitError
 from binsight.evaluation.scored import Scored
-from binsight.evaluation.scoring import labelled_part, outputs_of
+from binsight.evaluation.scoring import labelled_part
 from binsight.model.network import Network
 from binsight.novelty import SCORE, choose_limit, fit_known
 from binsight.runtime.parity import write_if_alike
 from binsight.teaching.graph import add_novelty, remember
 from binsight.teaching.memory import Memory, spread
 from binsight.training.checkpoints import best_network
+from binsight.training.outputs import outputs_of
 from binsight.training.run import Run
 
 from .half import Rounding, check_rounding, rounded
@@ -123,7 +124,7 @@ def export_bundle(
 
 def _rounding(run: Run, plain: Network, held: _Shown) -> Rounding:
     """What the weights' rounding did to the answers on validation photos."""
-    logits_nc, _ = outputs_of(plain, held.photos, run)
+    logits_nc, _ = outputs_of(plain, held.photos, run.recipe.preprocess)
     return check_rounding(logits_nc, held.logits_nc, np.array(held.photos.labels, np.int64))
 
 
@@ -159,7 +160,7 @@ def _shown(
     )
     val_paths, held = labelled_part(catalog, run.split, "val", run.facts.classes)
     every = LabelledPhotos([*learned.files, *held.files], [*learned.labels, *held.labels])
-    logits, embeddings = outputs_of(network, every, run, progress=progress)
+    logits, embeddings = outputs_of(network, every, run.recipe.preprocess, progress=progress)
     border = len(fitted)
     return (
         _Shown(

@@ -69,6 +69,7 @@ class Facts:
         catalog_digest: of the photos.
         corrections: SHA-256 of ``corrections.csv``; empty if no label was corrected.
         soup: absolute paths of the runs that its weights are the mean of; then nothing is trained.
+        refit: absolute path of the run whose head was fitted once more; then nothing else is.
         binsight: version that trained.
         started: date and time, UTC, ISO 8601.
     """
@@ -83,6 +84,7 @@ class Facts:
     teachers: tuple[str, ...] = ()
     corrections: str = ""
     soup: tuple[str, ...] = ()
+    refit: str = ""
 
     def share_of(self, path: str) -> float:
         """The share of a photo's innermost folder that has one; 1 if none has."""
@@ -261,13 +263,18 @@ def _placed(given: str) -> str:
 
 
 def create_twin(
-    run: Run, folder: Path, split: Split | None = None, *, soup: tuple[str, ...] = ()
+    run: Run,
+    folder: Path,
+    split: Split | None = None,
+    *,
+    soup: tuple[str, ...] = (),
+    refit: str = "",
 ) -> Run:
-    """Make a new run folder that differs from another in its split alone, or in being a soup.
+    """Make a new run folder that differs from another in its split, or in how weights are made.
 
-    Nothing is trained.
+    Nothing is trained. For ``soup`` and ``refit`` see `Facts`.
     """
-    facts = replace(run.facts, soup=soup)
+    facts = replace(run.facts, soup=soup, refit=refit)
     return _write(folder, run.recipe, facts, split or run.split, run.decisions)
 
 

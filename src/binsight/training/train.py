@@ -25,7 +25,14 @@ from .recipe import Recipe
 from .record import BestWeights, ProbeWeights, Record
 from .run import Run
 
-__all__ = ["labelled", "resolved_precision", "train", "training_views"]
+__all__ = [
+    "class_counts",
+    "labelled",
+    "resolved_precision",
+    "shares_of",
+    "train",
+    "training_views",
+]
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +87,7 @@ def train(
     module = Classification(
         network,
         run.recipe,
-        _counts(run, catalog),
+        class_counts(run, catalog),
         first_stage=run.recipe.frozen_stages if stages else 0,
         teacher_width=taught.width if taught else None,
         ask_teacher=taught.ask if taught else None,
@@ -89,7 +96,7 @@ def train(
         views,
         batch=run.recipe.batch,
         workers=workers,
-        shares=_shares(run),
+        shares=shares_of(run),
         first_epoch=_next_epoch(run) if resume else 0,
         stages=stages.training if stages else None,
         teacher=taught.kept if taught else None,
@@ -165,15 +172,20 @@ def _network(run: Run, resume: bool) -> Network:
     return first_network(run.recipe, weights, run.facts.classes)
 
 
-def _shares(run: Run) -> list[float]:
+def shares_of(run: Run) -> list[float]:
+    """Of each training photo: which part of those like it an epoch draws."""
     return [run.facts.share_of(path) for path in run.split.paths("train")]
 
 
-def _counts(run: Run, catalog: Catalog) -> list[float]:
-    """Photos of each class that an epoch draws."""
+def class_counts(run: Run, catalog: Catalog) -> list[float]:
+    """Photos of each class that an epoch draws.
+
+    Raises:
+        SplitError: none of a class.
+    """
     labels = _photos(run, catalog, "train").labels
     counts = [0.0] * len(run.facts.classes)
-    for label, share in zip(labels, _shares(run), strict=True):
+    for label, share in zip(labels, shares_of(run), strict=True):
         counts[label] += share
     empty = [name for name, count in zip(run.facts.classes, counts, strict=True) if not count]
     if empty:

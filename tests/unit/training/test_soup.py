@@ -16,10 +16,10 @@ from sklearn.linear_model import LogisticRegression  # noqa: E402
 
 from binsight.data.split import split_by_ratios  # noqa: E402
 from binsight.errors import RunError, UsageError  # noqa: E402
-from binsight.evaluation.scoring import outputs_of  # noqa: E402
 from binsight.model.network import Network  # noqa: E402
 from binsight.model.weights import build_with_weights, write_state  # noqa: E402
 from binsight.training.checkpoints import best_network  # noqa: E402
+from binsight.training.outputs import outputs_of  # noqa: E402
 from binsight.training.run import Run, create_twin, open_run  # noqa: E402
 from binsight.training.soup import Soup, Tasted, make_soup  # noqa: E402
 from binsight.training.train import labelled  # noqa: E402
@@ -40,7 +40,7 @@ class Kitchen:
         self.network: Network = build_with_weights(
             run.recipe.architecture, str(weights), classes=classes, dropout=0
         ).eval()
-        _, embeddings_nd = outputs_of(self.network, shown, run)
+        _, embeddings_nd = outputs_of(self.network, shown, run.recipe.preprocess)
         fitted = LogisticRegression().fit(embeddings_nd, np.array(shown.labels))
         self.network.head.weight.data.copy_(torch.from_numpy(fitted.coef_))
         self.network.head.bias.data.copy_(torch.from_numpy(fitted.intercept_))

@@ -26,6 +26,7 @@ from . import (
     explain,
     export,
     info,
+    refit,
     serve,
     soup,
     teach,
@@ -77,6 +78,7 @@ app.add_typer(data.app, name="data")
 app.command("train")(train.train)
 app.command("distill")(distill.distill)
 app.command("soup")(soup.soup)
+app.command("refit")(refit.refit)
 app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
 app.command("verify")(verify.verify)

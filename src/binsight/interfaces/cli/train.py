@@ -319,13 +319,15 @@ def resumed(
     """The run, if it was begun with what is asked for again.
 
     Raises:
-        UsageError: another recipe, other corrections, or a mean of runs.
+        UsageError: another recipe, other corrections, a mean of runs, or a refit head.
     """
     from binsight.data.relabel import decision_of, read_label_issues
 
     out = run.folder
     if run.facts.soup:
         raise UsageError(f"{out} is the mean of runs; train on from it with --weights {out}")
+    if run.facts.refit:
+        raise UsageError(f"{out} has a refit head; train on from it with --weights {out}")
     if (recipe or changes) and recipe_for(run.facts.weights, recipe, changes, usual) != run.recipe:
         raise UsageError(f"{out} was begun with another recipe; --resume keeps {out}/recipe.toml")
     if corrections and decision_of(read_label_issues(corrections)) != decision_of(run.decisions):
