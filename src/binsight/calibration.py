@@ -25,6 +25,7 @@ __all__ = [
 
 TEMPERATURE_RANGE = (0.1, 10.0)
 BINS = 15
+MAJORITY = 0.5  # an answer that the other classes together outweigh is not sure
 HALVINGS = 50
 
 
@@ -84,7 +85,11 @@ def softmax(logits_nc: NDArray[np.float32], temperature: float = 1.0) -> NDArray
 
 
 def choose_threshold(
-    confidence_n: NDArray[np.floating[Any]], correct_n: NDArray[np.bool_], *, risk: float = 0.02
+    confidence_n: NDArray[np.floating[Any]],
+    correct_n: NDArray[np.bool_],
+    *,
+    risk: float = 0.02,
+    least: float = MAJORITY,
 ) -> float:
     """Choose the smallest threshold at which at most ``risk`` of the accepted photos are wrong.
 
@@ -98,11 +103,12 @@ def choose_threshold(
         confidence_n: probability of the predicted class, 0 to 1.
         correct_n: whether the prediction is right.
         risk: allowed share of wrong answers among the accepted, 0 to 1.
+        least: the threshold is never below this, however good the answers are.
 
     Returns:
-        0.0 when every photo may be accepted; a confidence that occurs among the photos
-        otherwise; 1.0 when no threshold satisfies the risk. 1.0 rejects all but a confidence of
-        exactly 1, which float32 can reach.
+        ``least`` when every photo that reaches it may be accepted; a confidence that occurs among
+        the photos otherwise; 1.0 when no threshold satisfies the risk. 1.0 rejects all but a
+        confidence of exactly 1, which float32 can reach.
 
     Raises:
         UsageError: ``risk`` is outside 0 to 1.
@@ -116,10 +122,11 @@ def choose_threshold(
     risk_n = np.cumsum(~correct_n[order_n]) / np.arange(1, len(order_n) + 1)
     # Equal confidences are accepted together, so only the last of them can be the border.
     border_n = np.append(falling_n[:-1] != falling_n[1:], True)
-    possible = np.flatnonzero(border_n & (risk_n <= risk))
+    enough = int((falling_n >= least).sum())
+    possible = np.flatnonzero((border_n & (risk_n <= risk))[:enough])
     if not len(possible):
         return 1.0
-    return 0.0 if possible[-1] == len(order_n) - 1 else float(falling_n[possible[-1]])
+    return least if possible[-1] == enough - 1 else float(falling_n[possible[-1]])
 
 
 def _check_confidence(confidence_n: NDArray[Any], correct_n: NDArray[np.bool_]) -> None:

@@ -79,19 +79,19 @@ answered = st.lists(
 
 
 @settings(deadline=None)
-@given(answered, st.sampled_from([0.0, 0.02, 0.1, 0.25, 0.5, 1.0]))
-def test_threshold_is_the_most_generous_that_respects_the_risk(pairs, risk):
+@given(answered, st.sampled_from([0.0, 0.02, 0.1, 0.25, 0.5, 1.0]), st.sampled_from([0.0, 0.5]))
+def test_threshold_is_the_most_generous_that_respects_the_risk(pairs, risk, least):
     confidence = np.array([pair[0] for pair in pairs], dtype=np.float32)
     correct = np.array([pair[1] for pair in pairs])
-    chosen = choose_threshold(confidence, correct, risk=risk)
+    chosen = choose_threshold(confidence, correct, risk=risk, least=least)
 
     def respected(threshold):
         accepted = correct[confidence >= threshold]
         return accepted.size > 0 and (~accepted).sum() / accepted.size <= risk
 
-    assert 0.0 <= chosen <= 1.0
+    assert least <= chosen <= 1.0
     assert respected(chosen) or chosen == 1.0
-    assert not any(respected(other) for other in np.unique(confidence) if other < chosen)
+    assert not any(respected(other) for other in np.unique(confidence) if least <= other < chosen)
 
 
 def test_threshold_worked_by_hand():
@@ -99,7 +99,14 @@ def test_threshold_worked_by_hand():
     correct = np.array([True, True, False, True, False])
     assert choose_threshold(confidence, correct, risk=0.0) == 0.8
     assert choose_threshold(confidence, correct, risk=0.25) == 0.6
-    assert choose_threshold(confidence, correct, risk=0.4) == 0.0
+    assert choose_threshold(confidence, correct, risk=0.4) == 0.5
+    assert choose_threshold(confidence, correct, risk=0.4, least=0.0) == 0.0
+
+
+def test_an_answer_that_the_others_outweigh_is_never_sure():
+    confidence = np.array([0.3, 0.45, 0.6])
+    assert choose_threshold(confidence, np.array([True, True, True]), risk=0.02) == 0.5
+    assert choose_threshold(confidence[:2], np.array([True, True]), risk=0.02) == 1.0
 
 
 def test_equal_confidences_are_accepted_together():
