@@ -26,10 +26,9 @@ from binsight.model.weights import write_state
 
 from .checkpoints import best_network
 from .kept import Report
-from .module import class_weights
 from .outputs import outputs_of
 from .run import Run, check_unused, create_twin
-from .train import class_counts, labelled, shares_of
+from .train import labelled, shares_of
 
 __all__ = ["HeadScore", "Refit", "fitted_head", "refit_head", "score_head"]
 
@@ -84,9 +83,10 @@ def refit_head(
 ) -> Refit:
     """Fit the head of a run on unchanged training photos, and keep the result as a run.
 
-    The backbone stays as it is. The loss is that of the run's recipe (class weights, label
-    smoothing); photos of which an epoch draws a share count by that share. The embeddings of all
-    training photos are held in memory, some 5 kB each.
+    The backbone stays as it is. The loss has the label smoothing of the run's recipe, and no class
+    weights, which would make rare classes seem more probable than they are. Photos of which an
+    epoch draws a share count by that share. The embeddings of all training photos are held in
+    memory, some 5 kB each.
 
     Args:
         folder: new or empty.
@@ -116,13 +116,12 @@ def refit_head(
         progress=report,
     )
     border = len(learned.files)
-    loss = nn.CrossEntropyLoss(
-        class_weights(class_counts(run, catalog), run.recipe.class_weights),
-        label_smoothing=run.recipe.label_smoothing,
-        reduction="none",
-    )
     head = fitted_head(
-        network.head, embeddings_nd[:border], learned.labels, loss, shares=shares_of(run)
+        network.head,
+        embeddings_nd[:border],
+        learned.labels,
+        smoothing=run.recipe.label_smoothing,
+        shares=shares_of(run),
     )
     with torch.no_grad():
         refit_nc = head(torch.from_numpy(embeddings_nd[border:])).numpy()
@@ -146,8 +145,8 @@ def fitted_head(
     head: nn.Linear,
     embeddings_nd: NDArray[np.float32],
     labels: Sequence[int],
-    loss: nn.Module,
     *,
+    smoothing: float,
     shares: Sequence[float],
     pull: float = PULL,
 ) -> nn.Linear:
@@ -157,13 +156,14 @@ def fitted_head(
         head: the first one; it stays as it is.
         embeddings_nd: of the photos, (N, D).
         labels: class numbers, N of them.
-        loss: logits (N, C) and labels (N,) to a loss for each photo, (N,).
+        smoothing: share of a label that is spread over all classes.
         shares: how much each photo counts.
         pull: weight of the distance, for embeddings with a variance of 1, summed over D; so it
             means the same to any network.
     """
     embeddings = torch.from_numpy(embeddings_nd)
     classes = torch.tensor(labels)
+    loss = nn.CrossEntropyLoss(label_smoothing=smoothing, reduction="none")
     counts = torch.tensor(shares, dtype=torch.float32)
     scale = pull * float(embeddings.var(dim=0, correction=0).sum())
     first = head.weight.detach()

@@ -26,7 +26,6 @@ from .record import BestWeights, ProbeWeights, Record
 from .run import Run
 
 __all__ = [
-    "class_counts",
     "labelled",
     "resolved_precision",
     "shares_of",
@@ -87,7 +86,7 @@ def train(
     module = Classification(
         network,
         run.recipe,
-        class_counts(run, catalog),
+        _counts(run, catalog),
         first_stage=run.recipe.frozen_stages if stages else 0,
         teacher_width=taught.width if taught else None,
         ask_teacher=taught.ask if taught else None,
@@ -177,12 +176,8 @@ def shares_of(run: Run) -> list[float]:
     return [run.facts.share_of(path) for path in run.split.paths("train")]
 
 
-def class_counts(run: Run, catalog: Catalog) -> list[float]:
-    """Photos of each class that an epoch draws.
-
-    Raises:
-        SplitError: none of a class.
-    """
+def _counts(run: Run, catalog: Catalog) -> list[float]:
+    """Photos of each class that an epoch draws."""
     labels = _photos(run, catalog, "train").labels
     counts = [0.0] * len(run.facts.classes)
     for label, share in zip(labels, shares_of(run), strict=True):

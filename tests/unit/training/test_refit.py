@@ -96,17 +96,12 @@ def test_a_folder_in_use_is_refused_before_any_photo_is_shown(untrained: Run) ->
         refit_head(untrained.folder, untrained, None, **CALM)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("weights", [None, (1.0, 2.0, 4.0)])
-def test_without_a_pull_it_is_logistic_regression(weights: Any) -> None:
+def test_without_a_pull_it_is_logistic_regression() -> None:
     embeddings_nd, labels = drawn()
-    loss = torch.nn.CrossEntropyLoss(
-        None if weights is None else torch.tensor(weights), reduction="none"
-    )
     shares = np.where(np.arange(len(labels)) < 30, 1.0, 0.25)
-    head = fitted_head(first_head(), embeddings_nd, labels, loss, shares=shares, pull=0)
-    counts = shares * (1 if weights is None else np.array(weights)[labels])
+    head = fitted_head(first_head(), embeddings_nd, labels, smoothing=0, shares=shares, pull=0)
     exact = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000)
-    exact.fit(embeddings_nd, labels, sample_weight=counts)
+    exact.fit(embeddings_nd, labels, sample_weight=shares)
     ours = torch.softmax(head(torch.from_numpy(embeddings_nd)), dim=1).numpy()
     assert ours == pytest.approx(exact.predict_proba(embeddings_nd), abs=2e-3)
 
@@ -114,13 +109,17 @@ def test_without_a_pull_it_is_logistic_regression(weights: Any) -> None:
 def test_a_pull_holds_it_near_the_first_head_however_large_embeddings_are() -> None:
     embeddings_nd, labels = drawn()
     first = first_head()
-    loss = torch.nn.CrossEntropyLoss(reduction="none")
 
     def moved(pull: float, times: float = 1.0) -> float:
         head = torch.nn.Linear(5, 3)
         head.weight.data, head.bias.data = first.weight.data / times, first.bias.data
         made = fitted_head(
-            head, embeddings_nd * np.float32(times), labels, loss, shares=[1.0] * 60, pull=pull
+            head,
+            embeddings_nd * np.float32(times),
+            labels,
+            smoothing=0,
+            shares=[1.0] * 60,
+            pull=pull,
         )
         return float(torch.linalg.norm((made.weight * times - first.weight).detach()))
 
@@ -131,8 +130,9 @@ def test_a_pull_holds_it_near_the_first_head_however_large_embeddings_are() -> N
 def test_a_loss_that_smooths_labels_keeps_logits_finite() -> None:
     embeddings_nd, labels = drawn()
     embeddings_nd[np.arange(len(labels)), labels] += 20  # told apart without a mistake
-    loss = torch.nn.CrossEntropyLoss(reduction="none", label_smoothing=0.1)
-    head = fitted_head(first_head(), embeddings_nd, labels, loss, shares=[1.0] * 60, pull=0)
+    head = fitted_head(
+        first_head(), embeddings_nd, labels, smoothing=0.1, shares=[1.0] * 60, pull=0
+    )
     probs_nc = torch.softmax(head(torch.from_numpy(embeddings_nd)), dim=1).numpy()
     true_n = probs_nc[np.arange(len(labels)), labels]
     assert true_n.mean() == pytest.approx(1 - 0.1 * 2 / 3, abs=0.01)
