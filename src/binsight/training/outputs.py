@@ -43,7 +43,7 @@ def outputs_of(
     network.to(device)
     with torch.inference_mode():
         for images, _ in loader:
-            outputs = network(images.to(device, memory_format=torch.channels_last))
+            outputs = network(images.to(device))
             logits.append(outputs.logits_nc.float().cpu().numpy())
             embeddings.append(outputs.embedding_nd.float().cpu().numpy())
             if progress:
