@@ -32,7 +32,7 @@ def refit(
 
         check_accelerator(accelerator)
         opened = open_run(run)
-        with reporting("looking") as report:
+        with reporting("computing embeddings") as report:
             made = refit_head(
                 out,
                 opened,
