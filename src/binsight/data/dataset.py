@@ -46,6 +46,14 @@ class LabelledPhotos:
         assert len(self.files) == len(self.labels)
         assert len(self.digests) in {0, len(self.files)}
 
+    def __add__(self, others: LabelledPhotos) -> LabelledPhotos:
+        """These photos, then others."""
+        return LabelledPhotos(
+            [*self.files, *others.files],
+            [*self.labels, *others.labels],
+            [*self.digests, *others.digests],
+        )
+
 
 @dataclass(frozen=True)
 class Views:

@@ -159,8 +159,9 @@ def _shown(
         [photos.files[place] for place in fitted], [photos.labels[place] for place in fitted]
     )
     val_paths, held = labelled_part(catalog, run.split, "val", run.facts.classes)
-    every = LabelledPhotos([*learned.files, *held.files], [*learned.labels, *held.labels])
-    logits, embeddings = outputs_of(network, every, run.recipe.preprocess, progress=progress)
+    logits, embeddings = outputs_of(
+        network, learned + held, run.recipe.preprocess, progress=progress
+    )
     border = len(fitted)
     return (
         _Shown(

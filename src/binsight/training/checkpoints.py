@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from binsight.errors import RunError
+from binsight.files import drafting, write_text
 from binsight.model.network import Network, build
-from binsight.model.weights import read_state
+from binsight.model.weights import read_state, write_state
 
-from .run import Run
+from .run import Run, create_twin
 
-__all__ = ["best_network", "interpolated", "last_network"]
+__all__ = ["best_network", "interpolated", "last_network", "write_twin"]
 
 
 def best_network(run: Run) -> Network:
@@ -37,6 +41,29 @@ def last_network(run: Run) -> Network:
     if run.probe.is_file():
         state = interpolated(read_state(run.probe), state, run.recipe.interpolation)
     return _network(run, state)
+
+
+def write_twin(
+    run: Run,
+    folder: Path,
+    state: Mapping[str, Tensor],
+    said: Mapping[str, object],
+    **facts: Any,
+) -> Run:
+    """A new run, whole or not at all, of other weights than another, for which nothing is trained.
+
+    Args:
+        run: the other.
+        folder: new or empty.
+        state: the weights.
+        said: what ``metrics.json`` is to hold.
+        facts: how the weights were made; see `create_twin`.
+    """
+    with drafting(folder) as draft:
+        twin = create_twin(run, draft, **facts)
+        write_state(twin.best, state, classes=run.facts.classes, epoch=0)
+        write_text(draft / "metrics.json", json.dumps(said, indent=2) + "\n")
+    return replace(twin, folder=folder)
 
 
 def interpolated(

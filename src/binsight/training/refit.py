@@ -7,27 +7,25 @@ Touvron et al. 2019, tune it after the rest. Of fixed embeddings it is found exa
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torchmetrics.functional.classification import multiclass_accuracy
 
 from binsight.calibration import fit_temperature
 from binsight.data.catalog import Catalog
-from binsight.data.dataset import LabelledPhotos
 from binsight.errors import RunError
-from binsight.files import drafting, write_text
-from binsight.model.weights import write_state
 
-from .checkpoints import best_network
+from .checkpoints import best_network, write_twin
 from .kept import Report
 from .outputs import outputs_of
-from .run import Run, check_unused, create_twin
+from .run import Run, check_unused
 from .train import labelled, shares_of
 
 __all__ = ["HeadScore", "Refit", "fitted_head", "refit_head", "score_head"]
@@ -42,7 +40,7 @@ class HeadScore:
 
     Args:
         val_accuracy: share of right answers.
-        val_balanced_accuracy: mean over the classes that there are.
+        val_balanced_accuracy: mean over the classes.
         val_loss: negative log-likelihood, in nats.
         calibrated_loss: the same at the temperature for which it is least.
     """
@@ -106,10 +104,9 @@ def refit_head(
     network = best_network(run)
     learned = labelled(catalog, run.split, "train", run.facts.classes)
     held = labelled(catalog, run.split, "val", run.facts.classes)
-    every = LabelledPhotos([*learned.files, *held.files], [*learned.labels, *held.labels])
     logits_nc, embeddings_nd = outputs_of(
         network,
-        every,
+        learned + held,
         run.recipe.preprocess,
         workers=workers,
         accelerator=accelerator,
@@ -134,11 +131,9 @@ def refit_head(
         )
     network.head = head
     said = {"best": asdict(after), "epochs": [], "refit": {"before": asdict(before)}}
-    with drafting(folder) as draft:
-        twin = create_twin(run, draft, refit=str(run.folder.absolute()))
-        write_state(twin.best, network.state_dict(), classes=run.facts.classes, epoch=0)
-        write_text(draft / "metrics.json", json.dumps(said, indent=2) + "\n")
-    return Refit(replace(twin, folder=folder), before, after, border, len(held.files))
+    parent = str(run.folder.absolute())
+    twin = write_twin(run, folder, network.state_dict(), said, refit=parent)
+    return Refit(twin, before, after, border, len(held.files))
 
 
 def fitted_head(
@@ -187,19 +182,13 @@ def fitted_head(
 
 def score_head(logits_nc: NDArray[np.float32], labels: Sequence[int]) -> HeadScore:
     """Score logits (N, C) of labelled photos."""
-    truth = np.array(labels, np.int64)
-    right_n = logits_nc.argmax(axis=1) == truth
-    balanced = np.mean([right_n[truth == number].mean() for number in np.unique(truth)])
-    temperature = fit_temperature(logits_nc, truth)
-    return HeadScore(
-        val_accuracy=round(float(right_n.mean()), 6),
-        val_balanced_accuracy=round(float(balanced), 6),
-        val_loss=_loss(logits_nc, truth),
-        calibrated_loss=_loss(logits_nc / np.float32(temperature), truth),
+    logits, truth = torch.from_numpy(logits_nc).double(), torch.tensor(labels)
+    classes = logits_nc.shape[1]
+    temperature = fit_temperature(logits_nc, truth.numpy())
+    found = (
+        multiclass_accuracy(logits, truth, classes, average="micro"),
+        multiclass_accuracy(logits, truth, classes, average="macro"),
+        cross_entropy(logits, truth),
+        cross_entropy(logits / temperature, truth),
     )
-
-
-def _loss(logits_nc: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
-    logits = torch.from_numpy(logits_nc).double()
-    found: Tensor = nn.functional.cross_entropy(logits, torch.from_numpy(truth))
-    return round(float(found), 6)
+    return HeadScore(*(round(float(figure), 6) for figure in found))

@@ -7,9 +7,8 @@ not go far.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,15 +19,13 @@ from torch import Tensor
 from binsight.data.catalog import Catalog
 from binsight.data.dataset import evaluation_loader
 from binsight.errors import RunError, UsageError
-from binsight.files import drafting, write_text
 from binsight.model.network import build
-from binsight.model.weights import write_state
 
-from .checkpoints import best_network, interpolated
+from .checkpoints import best_network, interpolated, write_twin
 from .curves import rank
 from .kept import Report
 from .module import Classification
-from .run import Run, check_unused, create_twin
+from .run import Run, check_unused
 from .train import labelled, resolved_precision
 
 __all__ = ["Score", "Soup", "Tasted", "make_soup"]
@@ -231,11 +228,7 @@ class _Judge:
 def _write(folder: Path, taken: Sequence[Run], score: Score, tasted: Sequence[Tasted]) -> Run:
     names = tuple(str(run.folder.absolute()) for run in taken)
     said = {"best": score._asdict(), "epochs": [], "soup": [_said(one) for one in tasted]}
-    with drafting(folder) as draft:
-        run = create_twin(taken[0], draft, soup=names)
-        write_state(run.best, _mean(taken), classes=run.facts.classes, epoch=0)
-        write_text(draft / "metrics.json", json.dumps(said, indent=2) + "\n")
-    return replace(run, folder=folder)
+    return write_twin(taken[0], folder, _mean(taken), said, soup=names)
 
 
 def _said(one: Tasted) -> dict[str, object]:
