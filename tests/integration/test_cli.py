@@ -93,7 +93,7 @@ SURFACE = {
         *("--max-photo-mib", "--max-photos", "--max-request-mib", "--model", "--port"),
         *("--token-file", "--waiting", "--workers"),
     ],
-    "refit": ["--accelerator", "--help", "--out", "--photos", "--workers", "run"],
+    "refit": ["--accelerator", "--help", "--out", "--photos", "--resume", "--workers", "run"],
     "soup": ["--accelerator", "--help", "--out", "--photos", "--uniform", "--workers", "runs"],
     "teach": [
         *("--anyway", "--cache", "--help", "--json", "--model", "--no-cache", "--out", "--rename"),

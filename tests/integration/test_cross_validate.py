@@ -182,3 +182,47 @@ def test_probabilities_of_other_photos_are_refused(here: Path, folds: Path, tmp_
     assert "other photos" in refusal("data", "check", other, "--labels", folds)
     assert "No such file" in refusal("data", "check", other, "--labels", tmp_path)
     assert "--labels" in refusal("data", "check", other, "--issues", tmp_path)
+
+
+def test_heads_of_folds_are_refit_one_by_one_and_judged_together(
+    here: Path, folds: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "refit"
+    asked = ("refit", folds, "--out", out, "--workers", "0", "--accelerator", "cpu")
+    told = output(*asked)
+    for number in range(2):
+        assert f"wrote {out / f'fold{number}'}, its head fitted on " in told
+    assert "epoch" not in told
+    judged = rows_of(out / "out-of-fold.csv")
+    assert list(judged) == list(rows_of(folds / "out-of-fold.csv"))
+    measured = json.loads((out / "metrics.json").read_text())["cross_validation"]
+    for number, fold in enumerate(measured["folds"]):
+        run = json.loads((out / f"fold{number}" / "metrics.json").read_text())
+        assert fold["accuracy"] == pytest.approx(run["best"]["val_accuracy"], abs=1e-6)
+        assert fold["best_epoch"] is None
+    page = (out / "report.html").read_text()
+    assert "The heads were fitted once more" in page
+    assert "Best epoch" not in page
+
+    assert "not empty; choose another --out, or --resume it" in refusal(*asked)
+    kept = (out / "fold0" / "run.json").stat()
+    shutil.rmtree(out / "fold1")
+    (out / "folds.csv").unlink()
+    again = output(*asked, "--resume")
+    assert f"wrote {out / 'fold0'}" not in again
+    assert f"wrote {out / 'fold1'}" in again
+    assert (out / "fold0" / "run.json").stat() == kept
+    assert rows_of(out / "out-of-fold.csv") == judged
+    assert "has a refit head" in refusal("train", "--out", out, "--resume")
+
+
+def test_folds_that_are_not_trained_to_the_end_are_not_refit(folds: Path, tmp_path: Path) -> None:
+    file = folds / "fold1" / "metrics.json"
+    said = json.loads(file.read_text())
+    file.write_text(json.dumps(said | {"epochs": said["epochs"][:-1]}))
+    line = refusal("refit", folds, "--out", tmp_path / "refit")
+    assert f"fold1: not trained to the end; go on with: binsight train --out {folds}" in line
+    assert not (tmp_path / "refit").exists()
+    assert "is no folder of folds" in refusal(
+        "refit", folds / "fold0", "--out", tmp_path / "one", "--resume"
+    )

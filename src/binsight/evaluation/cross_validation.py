@@ -5,7 +5,7 @@ Training them is left to `training.folds`, writing it down to `report`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,8 @@ class Fold(_Frozen):
         accuracy: of its best epoch, as are the next two.
         balanced_accuracy: mean recall.
         macro_f1: mean F1.
-        best_epoch: from 0; chosen on this fold's own photos.
+        best_epoch: from 0; chosen on this fold's own photos. This and the rest are ``None`` for
+            weights that are of no epoch, such as with heads that were refit.
         epochs: that were trained.
         last_accuracy: of the last epoch, which nobody chose.
         others_accuracy: of the epoch in which the other folds' mean accuracy is best.
@@ -68,10 +69,10 @@ class Fold(_Frozen):
     accuracy: float
     balanced_accuracy: float
     macro_f1: float
-    best_epoch: int
-    epochs: int
-    last_accuracy: float
-    others_accuracy: float
+    best_epoch: int | None = None
+    epochs: int | None = None
+    last_accuracy: float | None = None
+    others_accuracy: float | None = None
 
 
 class Comparison(_Frozen):
@@ -107,8 +108,8 @@ class CrossValidation(_Frozen):
     accuracy: Spread
     balanced_accuracy: Spread
     macro_f1: Spread
-    last_accuracy: Spread
-    others_accuracy: Spread
+    last_accuracy: Spread | None
+    others_accuracy: Spread | None
     straddling: int
     leakage: Leakage | None
 
@@ -152,6 +153,7 @@ def cross_validation(
         split: into folds, with its duplicate groups.
         parts: what each fold's run said about its own photos, in the order of ``split.folds``.
         epochs: of each run, a row an epoch with ``val_accuracy``; see `training.folds.epochs_of`.
+            A run without any leaves out what is said of epochs.
         ungrouped: the same photos in random folds, and what their runs said.
         seed: of the bootstrap.
         resamples: of the bootstrap.
@@ -168,11 +170,11 @@ def cross_validation(
         leakage = _leakage(split, pooled(parts), *ungrouped, seed=seed, resamples=resamples)
     return CrossValidation(
         folds=folds,
-        accuracy=_spread(folds, lambda fold: fold.accuracy),
-        balanced_accuracy=_spread(folds, lambda fold: fold.balanced_accuracy),
-        macro_f1=_spread(folds, lambda fold: fold.macro_f1),
-        last_accuracy=_spread(folds, lambda fold: fold.last_accuracy),
-        others_accuracy=_spread(folds, lambda fold: fold.others_accuracy),
+        accuracy=_spread([fold.accuracy for fold in folds]),
+        balanced_accuracy=_spread([fold.balanced_accuracy for fold in folds]),
+        macro_f1=_spread([fold.macro_f1 for fold in folds]),
+        last_accuracy=_spread_if_known([fold.last_accuracy for fold in folds]),
+        others_accuracy=_spread_if_known([fold.others_accuracy for fold in folds]),
         straddling=len(split.straddling(split.fold_parts)),
         leakage=leakage,
     )
@@ -180,28 +182,37 @@ def cross_validation(
 
 def _fold(name: str, scored: Scored, epochs: Sequence[Rows], place: int) -> Fold:
     metrics = evaluate(scored)
-    shortest = min(map(len, epochs))  # someone may have trained one fold further
-    accuracy_fe = np.array([[row["val_accuracy"] for row in rows[:shortest]] for rows in epochs])
-    own_e = np.array([row["val_accuracy"] for row in epochs[place]])
-    others_e = np.delete(accuracy_fe, place, axis=0).mean(axis=0)
     return Fold(
         name=name,
         photos=len(scored),
         accuracy=metrics.accuracy.value,
         balanced_accuracy=metrics.balanced_accuracy.value,
         macro_f1=metrics.macro_f1.value,
-        best_epoch=int(own_e.argmax()),
-        epochs=len(own_e),
-        last_accuracy=float(own_e[-1]),
-        others_accuracy=float(own_e[others_e.argmax()]),
+        **_of_epochs(epochs, place),
     )
 
 
-def _spread(folds: Sequence[Fold], figure: Callable[[Fold], float]) -> Spread:
-    return _spread_of([figure(fold) for fold in folds])
+def _of_epochs(epochs: Sequence[Rows], place: int) -> dict[str, Any]:
+    shortest = min(map(len, epochs))  # someone may have trained one fold further
+    if not shortest:
+        return {}
+    accuracy_fe = np.array([[row["val_accuracy"] for row in rows[:shortest]] for rows in epochs])
+    own_e = np.array([row["val_accuracy"] for row in epochs[place]])
+    others_e = np.delete(accuracy_fe, place, axis=0).mean(axis=0)
+    return {
+        "best_epoch": int(own_e.argmax()),
+        "epochs": len(own_e),
+        "last_accuracy": float(own_e[-1]),
+        "others_accuracy": float(own_e[others_e.argmax()]),
+    }
 
 
-def _spread_of(values: Sequence[float]) -> Spread:
+def _spread_if_known(values: Sequence[float | None]) -> Spread | None:
+    known = [value for value in values if value is not None]
+    return _spread(known) if len(known) == len(values) else None
+
+
+def _spread(values: Sequence[float]) -> Spread:
     return Spread(
         mean=float(np.mean(values)),
         deviation=float(np.std(values, ddof=1)),
@@ -239,7 +250,7 @@ def _leakage(
         if mask.any()
     )
     return Leakage(
-        accuracy=_spread_of([float(part.correct_n.mean()) for part in parts]),
+        accuracy=_spread([float(part.correct_n.mean()) for part in parts]),
         groups=int((sizes_g > 1).sum()),
         straddling=len(straddling),
         rows=rows,

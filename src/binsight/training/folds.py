@@ -26,9 +26,12 @@ from binsight.files import drafting
 from .run import Run, check_unused, create_run, create_twin, open_run, weights_of
 
 __all__ = [
+    "FOLDS",
     "UNGROUPED",
+    "Around",
     "Folds",
     "add_ungrouped",
+    "check_finished",
     "create_folds",
     "epochs_of",
     "finished",
@@ -183,10 +186,24 @@ def epochs_of(run: Run) -> list[dict[str, float]]:
 
 
 def finished(run: Run) -> bool:
-    """Whether every epoch of the recipe was trained."""
+    """Whether every epoch of the recipe was trained, or weights were made in another way."""
     if not (run.folder / "metrics.json").is_file():
         return False
-    return len(epochs_of(run)) >= run.recipe.epochs
+    return bool(run.facts.refit or run.facts.soup) or len(epochs_of(run)) >= run.recipe.epochs
+
+
+def check_finished(folds: Folds) -> None:
+    """Make sure that each fold can be asked.
+
+    Raises:
+        RunError: one is not trained to its end.
+    """
+    for run in folds.runs:
+        if not finished(run):
+            raise RunError(
+                f"{run.folder}: not trained to the end; go on with: "
+                f"binsight train --out {folds.folder} --resume"
+            )
 
 
 def train_folds(folds: Folds, catalog: Catalog, *, around: Around, **options: Any) -> None:

@@ -7,9 +7,10 @@ Touvron et al. 2019, tune it after the rest. Of fixed embeddings it is found exa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,15 +21,17 @@ from torchmetrics.functional.classification import multiclass_accuracy
 
 from binsight.calibration import fit_temperature
 from binsight.data.catalog import Catalog
+from binsight.data.split import write_split
 from binsight.errors import RunError
 
 from .checkpoints import best_network, write_twin
+from .folds import FOLDS, Around, Folds, check_finished, open_folds
 from .kept import Report
 from .outputs import outputs_of
-from .run import Run, check_unused
+from .run import Run, check_unused, has_run, open_run
 from .train import labelled, shares_of
 
-__all__ = ["HeadScore", "Refit", "fitted_head", "refit_head", "score_head"]
+__all__ = ["HeadScore", "Refit", "fitted_head", "refit_folds", "refit_head", "score_head"]
 
 PULL = 2e-5
 STEPS = 500
@@ -75,6 +78,7 @@ def refit_head(
     run: Run,
     catalog: Catalog,
     *,
+    choose: bool = True,
     workers: int = 2,
     accelerator: str = "auto",
     report: Report | None = None,
@@ -90,14 +94,15 @@ def refit_head(
         folder: new or empty.
         run: trained.
         catalog: its photos.
+        choose: refuse a head that is worse on the validation photos: by its loss, at each head's
+            best temperature.
         workers: processes that prepare photos.
         accelerator: ``auto``, ``cpu`` or ``gpu``.
         report: called with (done, total) photos.
 
     Raises:
         UsageError: the folder is in use.
-        RunError: no epoch was finished, or the new head is worse on the validation photos: by
-            its loss, at each head's best temperature.
+        RunError: no epoch was finished, or the new head is refused.
         SplitError: photos of a part are gone.
     """
     check_unused(folder)
@@ -124,7 +129,7 @@ def refit_head(
         refit_nc = head(torch.from_numpy(embeddings_nd[border:])).numpy()
     before = score_head(logits_nc[border:], held.labels)
     after = score_head(refit_nc, held.labels)
-    if after.calibrated_loss > before.calibrated_loss:
+    if choose and after.calibrated_loss > before.calibrated_loss:
         raise RunError(
             f"the new head is worse on the validation photos (loss {after.calibrated_loss:.4f} "
             f"instead of {before.calibrated_loss:.4f}); use {run.folder} as it is"
@@ -134,6 +139,48 @@ def refit_head(
     parent = str(run.folder.absolute())
     twin = write_twin(run, folder, network.state_dict(), said, refit=parent)
     return Refit(twin, before, after, border, len(held.files))
+
+
+def refit_folds(
+    folder: Path,
+    folds: Folds,
+    catalog: Catalog,
+    *,
+    resume: bool = False,
+    around: Around,
+    tell: Callable[[Refit], None] = lambda _: None,
+    **options: Any,
+) -> Folds:
+    """Fit the head of each fold once more, and keep the results as folds.
+
+    Each fold's new head is kept, better or worse: its validation photos are there to judge it.
+
+    Args:
+        folder: new or empty; to resume, what an interrupted call left.
+        folds: trained.
+        catalog: their photos.
+        resume: leave folds alone that are done.
+        around: see `binsight.training.folds.train_folds`.
+        tell: called after each fold.
+        options: of `refit_head`.
+
+    Raises:
+        UsageError: the folder is in use.
+        RunError: a fold is not trained to its end.
+        KeyboardInterrupt: Ctrl-C; call it again with ``resume``.
+    """
+    if not resume:
+        check_unused(folder)
+    check_finished(folds)
+    for place, run in enumerate(folds.runs, start=1):
+        target = folder / run.folder.name
+        if has_run(target) and open_run(target).facts.refit == str(run.folder.absolute()):
+            continue
+        with around(place, run) as more:
+            made = refit_head(target, run, catalog, choose=False, **options, **more)
+        tell(made)
+    write_split(folder / FOLDS, folds.split)
+    return open_folds(folder)
 
 
 def fitted_head(

@@ -24,7 +24,7 @@ from binsight.runtime.cpus import available_cpus
 from binsight.runtime.providers import available_providers
 
 from .checkpoints import best_network
-from .folds import Folds, finished, has_folds, open_folds
+from .folds import Folds, check_finished, has_folds, open_folds
 from .kept import weights_digest
 from .recipe import Recipe
 from .run import open_run
@@ -230,12 +230,7 @@ def _check_folds(folds: Folds, split: Split) -> None:
             f"{folds.folder}: duplicates are in different folds, so that every network has learned "
             "a copy; make folds that keep them together"
         )
-    for run in folds.runs:
-        if not finished(run):
-            raise RunError(
-                f"{run.folder}: not trained to the end; go on with: "
-                f"binsight train --out {folds.folder} --resume"
-            )
+    check_finished(folds)
 
 
 def _for_any_size(bundle: Classifier) -> ort.InferenceSession:
