@@ -29,7 +29,7 @@ from binsight.runtime import Classifier  # noqa: E402
 from binsight.runtime.parity import PARITY_TOLERANCE, check_novelty, check_parity  # noqa: E402
 from binsight.teaching.graph import add_novelty, read_memory  # noqa: E402
 from binsight.training.checkpoints import best_network  # noqa: E402
-from binsight.training.train import labelled  # noqa: E402
+from binsight.training.parts import labelled  # noqa: E402
 
 
 class Exported(NamedTuple):
@@ -74,7 +74,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
 @pytest.fixture(scope="module")
 def validation(exported: Exported) -> Any:
     run = exported.run
-    return labelled(run.photos(), run.split, "val", run.facts.classes)
+    return labelled(run, run.photos(), "val")
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +197,7 @@ def test_the_novelty_is_that_of_training_photos(
     exported: Exported, reference: Any, tensors: np.ndarray
 ) -> None:
     run = exported.run
-    learned = labelled(run.photos(), run.split, "train", run.facts.classes)
+    learned = labelled(run, run.photos(), "train")
     shown = np.stack([load(file, run.recipe.preprocess) for file in learned.files])
     with torch.no_grad():
         fitted = best_network(run)(torch.from_numpy(shown)).embedding_nd.numpy()

@@ -27,9 +27,9 @@ from binsight.interfaces.cli.distill import distill  # noqa: E402
 from binsight.model.weights import build_with_weights  # noqa: E402
 from binsight.training.checkpoints import best_network, last_network  # noqa: E402
 from binsight.training.folds import create_folds, epochs_of  # noqa: E402
+from binsight.training.parts import training_views  # noqa: E402
 from binsight.training.recipe import Augmentation, load_recipe  # noqa: E402
 from binsight.training.run import open_run  # noqa: E402
-from binsight.training.train import training_views  # noqa: E402
 
 FROZEN: dict[str, Any] = {
     "epochs": 2,

@@ -27,9 +27,10 @@ from binsight.evaluation.scoring import labelled_part, score_run  # noqa: E402
 from binsight.model.weights import build_with_weights, read_state  # noqa: E402
 from binsight.training.checkpoints import best_network, last_network  # noqa: E402
 from binsight.training.curves import rank  # noqa: E402
+from binsight.training.parts import labelled  # noqa: E402
 from binsight.training.record import BestWeights  # noqa: E402
 from binsight.training.run import open_run  # noqa: E402
-from binsight.training.train import labelled, resolved_precision  # noqa: E402
+from binsight.training.train import resolved_precision  # noqa: E402
 
 PROGRAM = Path(__file__).parents[1] / "tiny_training.py"
 # Rates at which a lost step shows, and accuracy goes up and down within 3 epochs.
@@ -315,10 +316,8 @@ def test_auto_precision_on_cuda(photos: Path, tmp_path: Path) -> None:
 
 def test_labels_are_numbers_of_the_run_s_classes(photos: Path, tmp_path: Path) -> None:
     run = make_run(photos, tmp_path / "run", "seed")
-    shown = labelled(run.photos(), run.split, "val", CLASSES)
+    shown = labelled(run, run.photos(), "val")
     assert [CLASSES[label] for label in shown.labels] == [file.parent.name for file in shown.files]
-    with pytest.raises(SplitError, match="'paper'"):
-        labelled(run.photos(), run.split, "val", CLASSES[:2])
 
 
 def test_a_class_without_training_photos(photos: Path, tmp_path: Path) -> None:

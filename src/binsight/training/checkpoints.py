@@ -17,16 +17,25 @@ from binsight.model.weights import read_state, write_state
 
 from .run import Run, create_twin
 
-__all__ = ["best_network", "interpolated", "last_network", "write_twin"]
+__all__ = ["best_epoch_network", "best_network", "interpolated", "last_network", "write_twin"]
 
 
 def best_network(run: Run) -> Network:
-    """The network of a run's best epoch, in eval mode, on the CPU.
+    """The network of a run, in eval mode, on the CPU: see `Run.best`.
 
     Raises:
         RunError: no epoch was finished.
     """
     return _network(run, _state(run, run.best))
+
+
+def best_epoch_network(run: Run) -> Network:
+    """The network of a run's best epoch under the head that was trained with it.
+
+    Raises:
+        RunError: no epoch was finished.
+    """
+    return _network(run, _state(run, run.best_epoch))
 
 
 def last_network(run: Run) -> Network:

@@ -176,20 +176,28 @@ def epochs_of(run: Run) -> list[dict[str, float]]:
     Raises:
         RunError: no epoch was finished.
     """
-    try:
-        rows: list[dict[str, float]] = json.loads(
-            (run.folder / "metrics.json").read_text(encoding="utf-8")
-        )["epochs"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{run.folder}: no epoch was finished; train it with --resume") from error
+    rows: list[dict[str, float]] = _said(run)["epochs"]
     return rows
 
 
 def finished(run: Run) -> bool:
-    """Whether every epoch of the recipe was trained, or weights were made in another way."""
+    """Whether all that the recipe says was done, or weights were made in another way."""
     if not (run.folder / "metrics.json").is_file():
         return False
-    return bool(run.facts.refit or run.facts.soup) or len(epochs_of(run)) >= run.recipe.epochs
+    if run.facts.refit or run.facts.soup:
+        return True
+    said = _said(run)
+    return len(said["epochs"]) >= run.recipe.epochs and (not run.recipe.refit or "refit" in said)
+
+
+def _said(run: Run) -> dict[str, Any]:
+    try:
+        text = (run.folder / "metrics.json").read_text(encoding="utf-8")
+        said: dict[str, Any] = json.loads(text)
+        len(said["epochs"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{run.folder}: no epoch was finished; train it with --resume") from error
+    return said
 
 
 def check_finished(folds: Folds) -> None:

@@ -154,6 +154,8 @@ class Recipe(BaseModel):
             the warm-up, which still has its first backbone (WiSE-FT, Wortsman et al. 2022).
             Without a warm-up, it is the first weights, whose head has to know the classes.
         ema_decay: of the exponential moving average of the weights, a step; 0 for none.
+        refit: after the last epoch, fit the head of the best one once more, on whole photos
+            (Touvron et al. 2019); see `binsight.training.refit`.
         distillation: how a student learns from a teacher; without one, it has no say.
         precision: Lightning's name, or ``auto``: ``16-mixed`` on CUDA, ``32-true`` elsewhere.
         augmentation: random changes to training photos.
@@ -186,6 +188,7 @@ class Recipe(BaseModel):
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     interpolation: Annotated[float, Field(gt=0, le=1)] = 1.0
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    refit: bool = False
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = "auto"
     augmentation: Augmentation = Augmentation()
     distillation: Distillation = Distillation()

@@ -70,7 +70,7 @@ class BestWeights(Callback):
         if share < 1 and not pl_module.warming_up:
             state = interpolated(read_state(self.run.probe), state, share)
         write_state(
-            self.run.best, state, classes=self.run.facts.classes, epoch=trainer.current_epoch
+            self.run.best_epoch, state, classes=self.run.facts.classes, epoch=trainer.current_epoch
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -89,6 +89,7 @@ class Record(Callback):
     def __init__(self, run: Run) -> None:
         self.run = run
         self.rows: list[dict[str, float]] = []
+        self.refit: dict[str, object] = {}
 
     @property
     def best(self) -> dict[str, float]:
@@ -112,6 +113,11 @@ class Record(Callback):
         )
         self._write()
 
+    def add_refit(self, said: dict[str, object]) -> None:
+        """Write down what came of the head that was fitted after the last epoch."""
+        self.refit = said
+        self._write()
+
     def _write(self) -> None:
         with (
             replacing(self.run.folder / "metrics.csv") as temporary,
@@ -121,6 +127,8 @@ class Record(Callback):
             writer.writeheader()
             writer.writerows(self.rows)
         everything = {"best": self.best, "epochs": self.rows}
+        if self.refit:
+            everything["refit"] = self.refit
         write_text(self.run.folder / "metrics.json", json.dumps(everything, indent=2) + "\n")
         draw_curves(self.run.folder / "curves.png", self.rows)
 

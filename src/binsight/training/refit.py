@@ -8,7 +8,7 @@ Touvron et al. 2019, tune it after the rest. Of fixed embeddings it is found exa
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,25 @@ from binsight.calibration import fit_temperature
 from binsight.data.catalog import Catalog
 from binsight.data.split import write_split
 from binsight.errors import RunError
+from binsight.model.network import Network
+from binsight.model.weights import write_state
 
-from .checkpoints import best_network, write_twin
+from .checkpoints import best_epoch_network, write_twin
 from .folds import FOLDS, Around, Folds, check_finished, open_folds
 from .kept import Report
 from .outputs import outputs_of
+from .parts import labelled, shares_of
 from .run import Run, check_unused, has_run, open_run
-from .train import labelled, shares_of
 
-__all__ = ["HeadScore", "Refit", "fitted_head", "refit_folds", "refit_head", "score_head"]
+__all__ = [
+    "HeadScore",
+    "Refit",
+    "fitted_head",
+    "refit_folds",
+    "refit_head",
+    "refit_trained",
+    "score_head",
+]
 
 PULL = 2e-5
 STEPS = 500
@@ -56,10 +66,10 @@ class HeadScore:
 
 @dataclass(frozen=True)
 class Refit:
-    """What `refit_head` made.
+    """A head that was fitted once more.
 
     Args:
-        run: the new run.
+        run: whose it is.
         before: the head as it was trained.
         after: the new head.
         learned: number of training photos.
@@ -71,6 +81,16 @@ class Refit:
     after: HeadScore
     learned: int
     photos: int
+
+    @property
+    def worse(self) -> bool:
+        """Whether the new head has a higher loss, each at its best temperature."""
+        return self.after.calibrated_loss > self.before.calibrated_loss
+
+    @property
+    def said(self) -> dict[str, object]:
+        """What a run's ``metrics.json`` holds of it."""
+        return {"before": asdict(self.before), "after": asdict(self.after)}
 
 
 def refit_head(
@@ -106,9 +126,46 @@ def refit_head(
         SplitError: photos of a part are gone.
     """
     check_unused(folder)
-    network = best_network(run)
-    learned = labelled(catalog, run.split, "train", run.facts.classes)
-    held = labelled(catalog, run.split, "val", run.facts.classes)
+    network, made = _fit(run, catalog, workers, accelerator, report)
+    if choose and made.worse:
+        raise RunError(
+            "the new head is worse on the validation photos (loss "
+            f"{made.after.calibrated_loss:.4f} instead of {made.before.calibrated_loss:.4f}); use "
+            f"{run.folder} as it is"
+        )
+    said = {"best": asdict(made.after), "epochs": [], "refit": made.said}
+    parent = str(run.folder.absolute())
+    twin = write_twin(run, folder, network.state_dict(), said, refit=parent)
+    return replace(made, run=twin)
+
+
+def refit_trained(
+    run: Run,
+    catalog: Catalog,
+    *,
+    workers: int = 2,
+    accelerator: str = "auto",
+    report: Report | None = None,
+) -> Refit:
+    """Fit the head of a run once more, and keep the result in it unless it is worse.
+
+    The arguments are those of `refit_head`.
+
+    Raises:
+        RunError: no epoch was finished.
+        SplitError: photos of a part are gone.
+    """
+    network, made = _fit(run, catalog, workers, accelerator, report)
+    if not made.worse:
+        write_state(run.refit, network.state_dict(), classes=run.facts.classes, epoch=0)
+    return made
+
+
+def _fit(
+    run: Run, catalog: Catalog, workers: int, accelerator: str, report: Report | None
+) -> tuple[Network, Refit]:
+    network = best_epoch_network(run)
+    learned, held = labelled(run, catalog, "train"), labelled(run, catalog, "val")
     logits_nc, embeddings_nd = outputs_of(
         network,
         learned + held,
@@ -118,7 +175,7 @@ def refit_head(
         progress=report,
     )
     border = len(learned.files)
-    head = fitted_head(
+    network.head = fitted_head(
         network.head,
         embeddings_nd[:border],
         learned.labels,
@@ -126,19 +183,10 @@ def refit_head(
         shares=shares_of(run),
     )
     with torch.no_grad():
-        refit_nc = head(torch.from_numpy(embeddings_nd[border:])).numpy()
+        refit_nc = network.head(torch.from_numpy(embeddings_nd[border:])).numpy()
     before = score_head(logits_nc[border:], held.labels)
     after = score_head(refit_nc, held.labels)
-    if choose and after.calibrated_loss > before.calibrated_loss:
-        raise RunError(
-            f"the new head is worse on the validation photos (loss {after.calibrated_loss:.4f} "
-            f"instead of {before.calibrated_loss:.4f}); use {run.folder} as it is"
-        )
-    network.head = head
-    said = {"best": asdict(after), "epochs": [], "refit": {"before": asdict(before)}}
-    parent = str(run.folder.absolute())
-    twin = write_twin(run, folder, network.state_dict(), said, refit=parent)
-    return Refit(twin, before, after, border, len(held.files))
+    return network, Refit(run, before, after, border, len(held.files))
 
 
 def refit_folds(

@@ -8,7 +8,8 @@ run/
   metrics.csv       a row an epoch; metrics.json holds the same and the best epoch
   curves.png        loss and accuracy
   log.txt           what was printed
-  checkpoints/      best.safetensors (weights alone) and last.ckpt (to go on)
+  checkpoints/      best.safetensors (weights alone), refit.safetensors (the same with a head that
+                    was fitted once more, if the recipe says so) and last.ckpt (to go on)
   kept/             what frozen stages and teachers made of each view; may be deleted
 """
 
@@ -104,8 +105,18 @@ class Run:
 
     @property
     def best(self) -> Path:
+        """Weights of the best epoch, with the head that was fitted after it if there is one."""
+        return self.refit if self.refit.is_file() else self.best_epoch
+
+    @property
+    def best_epoch(self) -> Path:
         """Weights of the best epoch."""
         return self.folder / "checkpoints" / "best.safetensors"
+
+    @property
+    def refit(self) -> Path:
+        """The same, with a head that was fitted once more: see `binsight.training.refit`."""
+        return self.folder / "checkpoints" / "refit.safetensors"
 
     @property
     def last(self) -> Path:

@@ -25,8 +25,9 @@ from .checkpoints import best_network, interpolated, write_twin
 from .curves import rank
 from .kept import Report
 from .module import Classification
+from .parts import labelled
 from .run import Run, check_unused
-from .train import labelled, resolved_precision
+from .train import resolved_precision
 
 __all__ = ["Score", "Soup", "Tasted", "make_soup"]
 
@@ -200,7 +201,7 @@ class _Judge:
         recipe, classes = run.recipe, run.facts.classes
         self.network = build(recipe.architecture, classes=len(classes))
         self.module = Classification(self.network, recipe, [1] * len(classes))
-        shown = labelled(catalog, run.split, "val", classes)
+        shown = labelled(run, catalog, "val")
         self.photos = counter.photos = len(shown.files)
         self.loader = evaluation_loader(
             shown, recipe.preprocess, batch=2 * recipe.batch, workers=workers

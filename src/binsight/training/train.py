@@ -11,27 +11,21 @@ import torch
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
 
 from binsight.data.catalog import Catalog
-from binsight.data.dataset import LabelledPhotos, Views, evaluation_loader, training_loader
-from binsight.data.split import Split
+from binsight.data.dataset import evaluation_loader, training_loader
 from binsight.errors import MissingExtraError, RunError, SplitError
 from binsight.model.network import Network
 
-from .augmentation import augmenter
 from .first import first_network
 from .keeping import Keeping
 from .kept import Report
 from .module import Classification
+from .parts import labelled, shares_of, training_views
 from .recipe import Recipe
 from .record import BestWeights, ProbeWeights, Record
+from .refit import refit_trained
 from .run import Run
 
-__all__ = [
-    "labelled",
-    "resolved_precision",
-    "shares_of",
-    "train",
-    "training_views",
-]
+__all__ = ["resolved_precision", "train"]
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +75,7 @@ def train(
         workers=workers,
         precision=resolved_precision(run.recipe, accelerator),
     )
-    views, shown = training_views(run, catalog), _photos(run, catalog, "val")
+    views, shown = training_views(run, catalog), labelled(run, catalog, "val")
     stages, taught = keeping.prepare(views, shown, report)
     module = Classification(
         network,
@@ -121,38 +115,21 @@ def train(
             raise
     if trainer.interrupted:
         raise KeyboardInterrupt
-    return record.best["val_accuracy"]
-
-
-def labelled(catalog: Catalog, split: Split, part: str, classes: tuple[str, ...]) -> LabelledPhotos:
-    """Files and class numbers of one part.
-
-    Raises:
-        SplitError: no such part, or one with a class that is not among ``classes``.
-    """
-    paths = split.paths(part)
-    strange = sorted({split.label_of[path] for path in paths} - set(classes))
-    if strange:
-        raise SplitError(f"part {part!r} has photos of {strange[0]!r}, which the model lacks")
-    number = {name: index for index, name in enumerate(classes)}
-    digest_of = {photo.path: photo.sha256 for photo in catalog.photos}
-    return LabelledPhotos(
-        [catalog.root / path for path in paths],
-        [number[split.label_of[path]] for path in paths],
-        [digest_of[path] for path in paths],
+    if not run.recipe.refit:
+        return record.best["val_accuracy"]
+    made = refit_trained(run, catalog, workers=workers, accelerator=accelerator, report=report)
+    log.info(
+        "head fitted once more, on %d whole photos: calibrated validation loss %.4f instead of "
+        "%.4f, validation accuracy %.4f instead of %.4f%s",
+        made.learned,
+        made.after.calibrated_loss,
+        made.before.calibrated_loss,
+        made.after.val_accuracy,
+        made.before.val_accuracy,
+        "; not kept" if made.worse else "",
     )
-
-
-def training_views(run: Run, catalog: Catalog) -> Views:
-    """Training photos of a run as its network is shown them."""
-    recipe = run.recipe
-    return Views(
-        _photos(run, catalog, "train"),
-        augmenter(recipe.augmentation, recipe.size),
-        size=recipe.size,
-        seed=recipe.seed,
-        count=recipe.views,
-    )
+    record.add_refit(made.said)
+    return (made.before if made.worse else made.after).val_accuracy
 
 
 def resolved_precision(recipe: Recipe, accelerator: str) -> str:
@@ -171,14 +148,9 @@ def _network(run: Run, resume: bool) -> Network:
     return first_network(run.recipe, weights, run.facts.classes)
 
 
-def shares_of(run: Run) -> list[float]:
-    """Of each training photo: which part of those like it an epoch draws."""
-    return [run.facts.share_of(path) for path in run.split.paths("train")]
-
-
 def _counts(run: Run, catalog: Catalog) -> list[float]:
     """Photos of each class that an epoch draws."""
-    labels = _photos(run, catalog, "train").labels
+    labels = labelled(run, catalog, "train").labels
     counts = [0.0] * len(run.facts.classes)
     for label, share in zip(labels, shares_of(run), strict=True):
         counts[label] += share
@@ -192,10 +164,6 @@ def _next_epoch(run: Run) -> int:
     """Lightning makes the first batches of a resumed run before it tells the sampler the epoch."""
     saved = torch.load(run.last, map_location="cpu", weights_only=True, mmap=True)
     return int(saved["epoch"]) + 1
-
-
-def _photos(run: Run, catalog: Catalog, part: str) -> LabelledPhotos:
-    return labelled(catalog, run.split, part, run.facts.classes)
 
 
 def _trainer(

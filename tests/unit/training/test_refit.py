@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from command_line import output, refusal
-from tiny_training import draw_photos, make_run, write_weights
+from tiny_training import draw_photos, make_run, train_run, write_weights
 
 torch = pytest.importorskip("torch")
 
@@ -17,11 +17,19 @@ from sklearn.linear_model import LogisticRegression  # noqa: E402
 from binsight.errors import RunError, UsageError  # noqa: E402
 from binsight.model.weights import read_state, write_state  # noqa: E402
 from binsight.training.checkpoints import best_network  # noqa: E402
+from binsight.training.folds import finished  # noqa: E402
 from binsight.training.outputs import outputs_of  # noqa: E402
+from binsight.training.parts import labelled  # noqa: E402
 from binsight.training.refit import fitted_head, refit_head, score_head  # noqa: E402
 from binsight.training.run import Run, open_run  # noqa: E402
-from binsight.training.train import labelled  # noqa: E402
 
+HEAD_LEARNS: dict[str, Any] = {
+    "epochs": 4,
+    "warmup_epochs": 3,
+    "warmup_learning_rate": 1e-2,
+    "learning_rate": 1e-6,
+    "head_learning_rate": 1e-6,
+}
 CALM: dict[str, Any] = {"workers": 0, "accelerator": "cpu"}
 
 
@@ -39,6 +47,18 @@ def untrained(tmp_path: Path) -> Run:
 
 def refit(run: Run, name: str = "refit", **options: Any) -> Any:
     return refit_head(run.folder.parent / name, run, run.photos(), **CALM, **options)
+
+
+def forgetful(head: Any, *_: Any, **__: Any) -> Any:
+    """A head that says the opposite of the first one."""
+    found = torch.nn.Linear(head.in_features, head.out_features)
+    found.weight.data, found.bias.data = -head.weight.data, -head.bias.data
+    return found.requires_grad_(False)
+
+
+def assert_equal(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def drawn(photos: int = 60, width: int = 5) -> tuple[Any, Any]:
@@ -71,7 +91,7 @@ def test_a_run_whose_head_knows_nothing_learns_a_head_and_nothing_else(untrained
 def test_what_it_says_is_what_its_run_says(untrained: Run) -> None:
     made = refit(untrained)
     run = open_run(made.run.folder)
-    shown = labelled(run.photos(), run.split, "val", run.facts.classes)
+    shown = labelled(run, run.photos(), "val")
     logits_nc, _ = outputs_of(best_network(run), shown, run.recipe.preprocess)
     assert astuple(score_head(logits_nc, shown.labels)) == pytest.approx(
         astuple(made.after), abs=1e-4
@@ -84,14 +104,60 @@ def test_what_it_says_is_what_its_run_says(untrained: Run) -> None:
 
 def test_a_head_that_is_worse_is_not_kept(untrained: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     best = refit(untrained).run
-
-    def forgetful(head: Any, *_: Any, **__: Any) -> Any:
-        return torch.nn.Linear(head.in_features, head.out_features).requires_grad_(False)
-
     monkeypatch.setattr("binsight.training.refit.fitted_head", forgetful)
     with pytest.raises(RunError, match="the new head is worse on the validation photos"):
         refit(best, "worse")
     assert not (best.folder.parent / "worse").exists()
+
+
+def test_a_training_may_end_with_it(tmp_path: Path) -> None:
+    photos, first = draw_photos(tmp_path / "photos"), write_weights(tmp_path / "w.safetensors")
+    plain, ending = (
+        make_run(photos, tmp_path / name, "default", weights=first, epochs=2, refit=refit)
+        for name, refit in (("plain", "false"), ("ending", "true"))
+    )
+    train_run(plain)
+    accuracy = train_run(ending)
+    assert not plain.refit.exists()
+    assert ending.best == ending.refit
+    trained, made = (read_state(file) for file in (ending.best_epoch, ending.refit))
+    assert_equal(read_state(plain.best), trained)
+    apart = refit(plain)
+    assert_equal(read_state(apart.run.best), made)
+    assert not torch.equal(made["head.weight"], trained["head.weight"])
+    said = json.loads((ending.folder / "metrics.json").read_text())
+    assert said["refit"]["after"]["val_accuracy"] == accuracy == apart.after.val_accuracy
+    assert said["best"] in said["epochs"]
+
+
+def test_a_training_that_was_cut_off_before_it_goes_on_with_it(tmp_path: Path) -> None:
+    photos, first = draw_photos(tmp_path / "photos"), write_weights(tmp_path / "w.safetensors")
+    run = make_run(photos, tmp_path / "run", "default", weights=first, epochs=2, refit="true")
+    train_run(run)
+    made = read_state(run.refit)
+    said = json.loads((run.folder / "metrics.json").read_text())
+    del said["refit"]
+    (run.folder / "metrics.json").write_text(json.dumps(said))
+    run.refit.unlink()
+    assert not finished(run)
+    train_run(run, resume=True)
+    assert finished(run)
+    assert_equal(read_state(run.refit), made)
+
+
+def test_a_training_keeps_its_own_head_if_that_is_better(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("binsight.training.refit.fitted_head", forgetful)
+    photos, first = draw_photos(tmp_path / "photos"), write_weights(tmp_path / "w.safetensors")
+    run = make_run(photos, tmp_path / "run", "seed", weights=first, **HEAD_LEARNS, refit="true")
+    with caplog.at_level("INFO"):
+        accuracy = train_run(run)
+    assert caplog.messages[-1].endswith("; not kept")
+    assert run.best == run.best_epoch
+    said = json.loads((run.folder / "metrics.json").read_text())
+    assert accuracy == said["refit"]["before"]["val_accuracy"]
+    assert finished(run)
 
 
 def test_a_folder_in_use_is_refused_before_any_photo_is_shown(untrained: Run) -> None:

@@ -20,9 +20,9 @@ from binsight.model.network import Network  # noqa: E402
 from binsight.model.weights import build_with_weights, write_state  # noqa: E402
 from binsight.training.checkpoints import best_network  # noqa: E402
 from binsight.training.outputs import outputs_of  # noqa: E402
+from binsight.training.parts import labelled  # noqa: E402
 from binsight.training.run import Run, create_twin, open_run  # noqa: E402
 from binsight.training.soup import Soup, Tasted, make_soup  # noqa: E402
-from binsight.training.train import labelled  # noqa: E402
 
 CALM: dict[str, Any] = {"workers": 0, "accelerator": "cpu"}
 
@@ -36,7 +36,7 @@ class Kitchen:
         weights = write_weights(folder / "first.safetensors")
         run: Run = make_run(self.photos, folder / "first", "default", weights=weights)
         classes = run.facts.classes
-        shown = labelled(run.photos(), run.split, "val", classes)
+        shown = labelled(run, run.photos(), "val")
         self.network: Network = build_with_weights(
             run.recipe.architecture, str(weights), classes=classes, dropout=0
         ).eval()

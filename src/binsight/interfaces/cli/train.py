@@ -165,7 +165,7 @@ def finish(run: Run, photos: tuple[Path, ...], *, again: str = "train", **option
     out = run.folder
     log_to(out / "log.txt")
     try:
-        with reporting("preparing views") as report:
+        with reporting("computing features") as report:
             best = training.train(
                 run,
                 run.photos(photos),

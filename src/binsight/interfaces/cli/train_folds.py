@@ -160,7 +160,7 @@ def _train(work: Folds, catalog: Catalog, name: str, options: dict[str, Any]) ->
         who = f"{name} {place} of {len(work.runs)}"
         handlers = log_to(run.folder / "log.txt", f"{who}: ")
         try:
-            with reporting(f"{who}: preparing views") as report:
+            with reporting(f"{who}: computing features") as report:
                 yield {"report": report}
         finally:
             for handler in handlers:
