@@ -8,13 +8,16 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 from command_line import RUN, SOURCE, binsight, on_terminal, output, program, refusal, surroundings
 from PIL import Image
+from rich.text import Text
 from small_bundle import SmallBundle
 from tiny_training import draw_photos, write_weights
 
@@ -530,19 +533,34 @@ def test_the_surface_is_what_it_was() -> None:
     assert surface() == SURFACE
 
 
+def test_help_loses_nothing_to_markup() -> None:
+    helps = [one.help or "" for _, command in commands() for one in parameters(command)]
+    assert len(helps) > 100
+    assert not [text for text in helps if Text.from_markup(text).plain != text]
+
+
 def surface() -> dict[str, list[str]]:
     """Each command with its options and arguments, as the parser knows them."""
-    found: dict[str, list[str]] = {}
-    waiting = [("", typer.main.get_command(app))]
-    while waiting:
-        name, command = waiting.pop()
-        params = command.get_params(typer.Context(command))
-        found[name] = sorted(
+    found = {
+        name: sorted(
             option
-            for one in params
+            for one in parameters(command)
             for option in (*one.opts, *one.secondary_opts)
             if option != "-h"
         )
+        for name, command in commands()
+    }
+    return dict(sorted(found.items()))
+
+
+def commands() -> Iterator[tuple[str, Any]]:
+    waiting = [("", typer.main.get_command(app))]
+    while waiting:
+        name, command = waiting.pop()
+        yield name, command
         for below, its in getattr(command, "commands", {}).items():
             waiting.append((f"{name} {below}".strip(), its))
-    return dict(sorted(found.items()))
+
+
+def parameters(command: Any) -> list[Any]:
+    return list(command.get_params(typer.Context(command)))

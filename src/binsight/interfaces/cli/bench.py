@@ -26,11 +26,11 @@ def bench(
     runs: Annotated[int, typer.Option(help="Turns for the latency.", min=1)] = 50,
     batch: Annotated[
         list[int] | None,
-        typer.Option(help="Images in a call, for the throughput. [default: 1, 8]", min=1),
+        typer.Option(help="Images in a call, for the throughput.", show_default="1, 8", min=1),
     ] = None,
     threads: Annotated[
         list[int] | None,
-        typer.Option(help="For the throughput. [default: 1, and all CPUs]", min=1),
+        typer.Option(help="For the throughput.", show_default="1, and all CPUs", min=1),
     ] = None,
     starts: Annotated[
         int, typer.Option(help="Fresh processes of each, for cold start and memory.", min=0)

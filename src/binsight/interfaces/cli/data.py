@@ -70,7 +70,7 @@ def check_photos(
     ] = None,
     issues: Annotated[
         Path | None,
-        typer.Option(help="Folder for what --labels finds. [default: beside out-of-fold.csv]"),
+        typer.Option(help="Folder for what --labels finds.", show_default="beside out-of-fold.csv"),
     ] = None,
     most: Annotated[int, typer.Option(help="Photos on the page of --labels.", min=1)] = 200,
     corrections: Corrections = None,
@@ -141,7 +141,10 @@ def split_photos(
     photos: Photos,
     out: Annotated[Path, typer.Option(help="The split, a CSV file.")],
     ratios: Annotated[
-        str | None, typer.Option(help="Such as train=0.8,val=0.2. [default: 0.7, 0.15, 0.15]")
+        str | None,
+        typer.Option(
+            help="Such as train=0.8,val=0.2.", show_default="train=0.7,val=0.15,test=0.15"
+        ),
     ] = None,
     folds: Annotated[int | None, typer.Option(help="Make this many equal parts instead.")] = None,
     lists: Annotated[

@@ -56,7 +56,7 @@ def distill(
     ] = None,
     split: Annotated[Path | None, typer.Option(help="Of these photos; else the teacher's.")] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="student, or a TOML file. [default: student]")
+        str | None, typer.Option(help="Name of a recipe, or a TOML file.", show_default="student")
     ] = None,
     arch: Arch = None,
     weights: Weights = "imagenet",

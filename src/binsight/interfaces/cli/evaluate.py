@@ -44,7 +44,7 @@ def evaluate(
     ] = None,
     split: Annotated[Path | None, typer.Option(help="Evaluate on a part of this split.")] = None,
     part: Annotated[
-        str | None, typer.Option(help="Part of the split. [default: test, or else val]")
+        str | None, typer.Option(help="Part of the split.", show_default="test, or else val")
     ] = None,
     on: Annotated[
         list[Path] | None,
@@ -61,7 +61,7 @@ def evaluate(
     sample: Annotated[
         int | None,
         typer.Option(
-            min=1, help="At most so many photos of each domain. [default: all; 100 to corrupt]"
+            min=1, help="At most so many photos of each domain.", show_default="all; 100 to corrupt"
         ),
     ] = None,
     corruptions: Annotated[
@@ -75,7 +75,7 @@ def evaluate(
         str, typer.Option(metavar="LIST", help="Strengths of the corruptions.")
     ] = "1,2,3,4,5",
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the report. [default: RUN/evaluation-PART]")
+        Path | None, typer.Option(help="Folder of the report.", show_default="RUN/evaluation-PART")
     ] = None,
     corrections: Annotated[
         Path | None, typer.Option(help="Decided labels of the photos; a run keeps its own.")

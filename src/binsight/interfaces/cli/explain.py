@@ -39,13 +39,13 @@ def explain(
         str | None, typer.Option(help="Of a run: gradcam, gradcam++ or eigencam.")
     ] = None,
     layer: Annotated[
-        str | None, typer.Option(help="Of a run, such as features.17. [default: the last]")
+        str | None, typer.Option(help="Of a run, such as features.17.", show_default="the last")
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="The picture, or a folder for many. "
-            "[default: PHOTO-explained.jpg, explained/ or explain-check.json]"
+            help="The picture, or a folder for many.",
+            show_default="PHOTO-explained.jpg, explained/ or explain-check.json",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -33,10 +33,11 @@ def serve(
         typer.Option(help="Ask for one of its tokens, one a line; also: BINSIGHT_TOKENS."),
     ] = None,
     corrections: Annotated[
-        Path | None, typer.Option(help="Keep corrections in this folder. [default: none are kept]")
+        Path | None,
+        typer.Option(help="Keep corrections in this folder.", show_default="none are kept"),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Photos worked on at once. [default: one a CPU]", min=1)
+        int | None, typer.Option(help="Photos worked on at once.", show_default="one a CPU", min=1)
     ] = None,
     waiting: Annotated[
         int, typer.Option(help="Requests that may wait; others get a 503.", min=0)

@@ -76,8 +76,8 @@ def train(
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="default, accurate, thaw, student, seed, onward, or a TOML file. "
-            "[default: default; with a bundle's weights: onward]"
+            help="default, accurate, thaw, student, seed, onward, or a TOML file.",
+            show_default="default; with a bundle's weights: onward",
         ),
     ] = None,
     arch: Arch = None,

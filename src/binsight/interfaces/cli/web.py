@@ -31,7 +31,7 @@ def web(
     bins: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE|NAME", help="Bins to offer, e.g. berlin. [default: all that fit]"
+            metavar="FILE|NAME", help="Bins to offer, e.g. berlin.", show_default="all that fit"
         ),
     ] = None,
     port: Annotated[int, typer.Option(help="To serve on.")] = 8000,
