@@ -34,6 +34,7 @@ def drafting(folder: Path) -> Iterator[Path]:
     Args:
         folder: new or empty.
     """
+    folder = folder.absolute()  # "." has no name
     draft = folder.with_name(f".{folder.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     yield draft

@@ -310,6 +310,36 @@ def test_resume_keeps_its_recipe(trained: Trained) -> None:
     assert "begun with another recipe" in line
 
 
+def test_resume_keeps_everything_else(trained: Trained, tmp_path: Path) -> None:
+    other = tmp_path / "other.csv"
+    output("data", "split", trained.photos, "--seed", "5", "--out", other)
+    asked = ("train", trained.photos, "--out", trained.run, "--resume")
+    for what, options in {
+        "another --split": ("--split", other),
+        "other --weights": ("--weights", "none"),
+        "other --share": ("--share", "paper=0.1"),
+        "other teachers": ("--teacher", "small"),
+    }.items():
+        assert f"was begun with {what}; leave it out" in refusal(*asked, *options)
+
+
+def test_a_run_is_not_measured_on_what_it_learned(trained: Trained, tmp_path: Path) -> None:
+    out = tmp_path / "report"
+    output("evaluate", trained.run, trained.photos, "--out", out)
+    assert json.loads((out / "metrics.json").read_text())["photos"] == 6  # its test part
+    other = tmp_path / "other.csv"
+    output("data", "split", trained.photos, "--seed", "5", "--out", other)
+    line = refusal("evaluate", trained.run, trained.photos, "--split", other)
+    assert "has learned" in line
+    assert "of the 6 photos that this split has in test" in line
+
+
+def test_an_output_that_cannot_be_written_is_one_line(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    line = refusal("data", "split", photos, "--out", tmp_path / "file" / "split.csv")
+    assert "file" in line
+
+
 def test_train_into_a_run_is_refused_before_anything_is_downloaded(trained: Trained) -> None:
     line = refusal("train", trained.photos, "--split", trained.split, "--out", trained.run)
     assert "--resume" in line

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,15 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import load_file  # noqa: E402
 
 from binsight.data.dataset import evaluation_loader  # noqa: E402
-from binsight.errors import RunError, SplitError  # noqa: E402
+from binsight.errors import RunError, SplitError, TrainingError  # noqa: E402
 from binsight.evaluation.scoring import labelled_part, score_run  # noqa: E402
 from binsight.model.weights import build_with_weights, read_state  # noqa: E402
 from binsight.training.checkpoints import best_network, last_network  # noqa: E402
 from binsight.training.curves import rank  # noqa: E402
 from binsight.training.parts import labelled  # noqa: E402
+from binsight.training.recipe import load_recipe  # noqa: E402
 from binsight.training.record import BestWeights  # noqa: E402
-from binsight.training.run import open_run  # noqa: E402
+from binsight.training.run import create_run, open_run  # noqa: E402
 from binsight.training.train import resolved_precision  # noqa: E402
 
 PROGRAM = Path(__file__).parents[1] / "tiny_training.py"
@@ -51,7 +53,8 @@ RECIPES: dict[str, dict[str, Any]] = {
         "warmup_epochs": 1,
         "learning_rate": 1e-2,
         "layer_decay": 0.7,
-        "ema_decay": 0.5,
+        # An average of equal numbers, of which this makes others: frozen stages must not see it.
+        "ema_decay": 0.99,
         "interpolation": 1,
     },
 }
@@ -190,6 +193,20 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(whole: Any, resumed: An
         assert_same(one.get(key), other.get(key), key)
 
 
+def test_a_resumed_run_asks_frozen_stages_for_nothing_twice(whole: Any, resumed: Any) -> None:
+    kept = [{path.name for path in run.folder.glob("kept/*/*")} for run in (whole, resumed)]
+    folders = [{path.name for path in run.folder.glob("kept/*")} for run in (whole, resumed)]
+    assert kept[0] == kept[1]
+    assert folders[0] == folders[1]
+
+
+def test_a_training_that_diverges_says_so(photos: Path, tmp_path: Path) -> None:
+    run = make_run(photos, tmp_path / "run", "seed", warmup_epochs=0, learning_rate=1e30)
+    with pytest.raises(TrainingError, match="diverged in epoch 0: its loss is nan"):
+        train_run(run)
+    assert not run.best.exists()
+
+
 def test_the_averaged_weights_are_not_the_current_ones(whole: Any, recipe: str) -> None:
     saved = checkpoint(whole)
     if recipe == "seed":
@@ -321,19 +338,20 @@ def test_labels_are_numbers_of_the_run_s_classes(photos: Path, tmp_path: Path) -
 
 
 def test_a_class_without_training_photos(photos: Path, tmp_path: Path) -> None:
-    run = make_run(photos, tmp_path / "run", "seed")
+    split = make_run(photos, tmp_path / "run", "seed").split
     parts = {
-        path: "val" if label == "paper" else run.split.part_of[path]
-        for path, label in run.split.label_of.items()
+        path: "val" if label == "paper" else split.part_of[path]
+        for path, label in split.label_of.items()
     }
-    rows = (run.folder / "split.csv").read_text(encoding="utf-8").splitlines()
-    changed = [rows[0]] + [
-        ",".join([path, label, parts[path], *rest])
-        for path, label, _, *rest in (row.split(",") for row in rows[1:])
-    ]
-    (run.folder / "split.csv").write_text("\n".join(changed) + "\n", encoding="utf-8")
     with pytest.raises(SplitError, match="no training photo of paper"):
-        train_run(open_run(run.folder))
+        create_run(
+            tmp_path / "other",
+            recipe=load_recipe("seed"),
+            split=replace(split, part_of=parts),
+            sources=(photos,),
+            weights="none",
+        )
+    assert not (tmp_path / "other").exists()
 
 
 def test_of_epochs_with_equal_accuracy_the_lowest_loss_is_kept(

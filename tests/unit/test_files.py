@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
-from binsight.files import replacing, write_text
+from binsight.files import drafting, replacing, write_text
 
 
 def test_text_is_written_with_its_folders(tmp_path):
@@ -67,6 +68,15 @@ def test_two_writers_do_not_meet(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="permission bits are POSIX")
+def test_the_folder_that_one_is_in_can_be_filled(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with drafting(Path()) as draft:
+        draft.mkdir()
+        (draft / "file").touch()
+    assert [path.name for path in (tmp_path / "here").iterdir()] == ["file"]
+
+
 def test_others_may_read_what_the_umask_allows(tmp_path):
     before = os.umask(0o027)
     try:

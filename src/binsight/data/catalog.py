@@ -176,11 +176,22 @@ def list_photos(sources: Sequence[Path]) -> tuple[Path, list[Listed], list[Probl
         rows, wrong = _list_csv(source) if source.suffix == ".csv" else _list_folder(source)
         for row in rows:
             path = (prefix / row.path).as_posix()
+            if not _is_text(path):
+                problems.append(Problem(path, "its name is not UTF-8; rename it"))
+                continue
             if path in listed and listed[path].label != row.label:
                 raise CatalogError(f"{path} is listed as {listed[path].label} and as {row.label}")
             listed[path] = Listed(path, row.label)
         problems += [Problem((prefix / p.path).as_posix(), p.reason) for p in wrong]
     return root, sorted(listed.values(), key=lambda row: row.path), problems
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _list_folder(folder: Path) -> tuple[list[Listed], list[Problem]]:

@@ -68,40 +68,38 @@ def group_by_content(digests: Sequence[str]) -> list[int]:
 def group_near(digests: Sequence[str], thumbnails: Sequence[Image.Image]) -> list[int]:
     """Groups of photos that show the same picture, numbered by first appearance.
 
-    Every pair is compared, in time quadratic in the number of photos (about a minute for
-    100,000 photos on one core). Membership is transitive.
+    Every pair of different files is compared, in time quadratic in their number (some two minutes
+    for 100,000 on one core, and as long for their hashes). Membership is transitive.
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    count = len(digests)
-    pairs = np.concatenate([_equal_pairs(digests), _near_pairs(thumbnails)])
-    links = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), (count, count))
-    _, components = connected_components(links, directed=False)
-    return group_by_content([str(component) for component in components])
+    contents = group_by_content(digests)
+    shown: dict[int, Image.Image] = {}
+    for content, picture in zip(contents, thumbnails, strict=True):
+        shown.setdefault(content, picture)
+    groups = _near_groups(list(shown.values()))
+    return group_by_content([str(groups[content]) for content in contents])
 
 
-def _equal_pairs(digests: Sequence[str]) -> NDArray[np.int64]:
-    first: dict[str, int] = {}
-    pairs = [(first.setdefault(digest, index), index) for index, digest in enumerate(digests)]
-    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
-
-
-def _near_pairs(thumbnails: Sequence[Image.Image]) -> NDArray[np.int64]:
+def _near_groups(thumbnails: Sequence[Image.Image]) -> NDArray[np.int64]:
     coarse = np.stack([_hashes(one, 8) for one in thumbnails])  # (N, 8, 1) words of 64 bits
 
     @cache  # few photos need it, and those in large groups need it often
     def fine(index: int) -> Bits:  # (8, 4)
         return _hashes(thumbnails[index], 16)
 
-    pairs = []
+    group_n = np.arange(len(thumbnails))
     for index in range(1, len(thumbnails)):
         near = _distances(coarse[index], coarse[:index, 0]) <= COARSE_BITS  # (8, index)
-        for other in np.flatnonzero(near.any(axis=0)).tolist():
+        candidates = np.flatnonzero(near.any(axis=0))
+        while candidates.size:
+            other, *_ = candidates
             agreeing = fine(index)[near[:, other]]
             if _distances(agreeing, fine(other)[:1]).min() <= FINE_BITS:
-                pairs.append((other, index))
-    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
+                group_n[group_n == group_n[index]] = group_n[other]
+            # Frames of a still camera are all alike; one of a group is enough.
+            apart = group_n[candidates] != group_n[index]
+            apart[0] = False
+            candidates = candidates[apart]
+    return group_n
 
 
 def _distances(orientations: Bits, others: Bits) -> NDArray[np.uint64]:

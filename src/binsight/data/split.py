@@ -238,10 +238,13 @@ def split_by_lists(
     """
     listed = _resolve(catalog, lists)
     parts = dict(listed) if keep_straddling else _without_straddling(catalog, listed)
-    claimed = {photo.group for photo in catalog.photos if photo.path in listed}
+    claims: dict[int, set[str]] = {}
     for photo in catalog.photos:
-        if photo.path not in listed and photo.group in claimed:
-            parts[photo.path] = _part_of_companion(catalog, listed, photo.group)
+        if photo.path in listed:
+            claims.setdefault(photo.group, set()).add(listed[photo.path])
+    for photo in catalog.photos:
+        if photo.path not in listed and photo.group in claims:
+            parts[photo.path] = "train" if claims[photo.group] == {"train"} else UNUSED
     remaining = [photo for photo in catalog.photos if photo.path not in parts]
     if rest is None:
         parts |= {photo.path: UNUSED for photo in remaining}
@@ -350,15 +353,6 @@ def _without_straddling(catalog: Catalog, listed: Mapping[str, str]) -> dict[str
     return {
         path: part if winner[group_of[path]] == part else UNUSED for path, part in listed.items()
     }
-
-
-def _part_of_companion(catalog: Catalog, listed: Mapping[str, str], group: int) -> str:
-    claims = {
-        listed[photo.path]
-        for photo in catalog.photos
-        if photo.group == group and photo.path in listed
-    }
-    return "train" if claims == {"train"} else UNUSED
 
 
 def write_split(path: Path, split: Split) -> None:

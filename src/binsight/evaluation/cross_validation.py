@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from binsight.data.split import Split
 from binsight.errors import TrainingError
+from binsight.training.curves import rank
 
 from .metrics import LEVEL_PERCENT, Interval, evaluate
 from .scored import Scored
@@ -152,7 +153,8 @@ def cross_validation(
     Args:
         split: into folds, with its duplicate groups.
         parts: what each fold's run said about its own photos, in the order of ``split.folds``.
-        epochs: of each run, a row an epoch with ``val_accuracy``; see `training.folds.epochs_of`.
+        epochs: of each run, a row an epoch with ``val_accuracy`` and ``val_loss``; see
+            `training.folds.epochs_of`.
             A run without any leaves out what is said of epochs.
         ungrouped: the same photos in random folds, and what their runs said.
         seed: of the bootstrap.
@@ -198,9 +200,10 @@ def _of_epochs(epochs: Sequence[Rows], place: int) -> dict[str, Any]:
         return {}
     accuracy_fe = np.array([[row["val_accuracy"] for row in rows[:shortest]] for rows in epochs])
     own_e = np.array([row["val_accuracy"] for row in epochs[place]])
+    ranks = [rank(row["val_accuracy"], row["val_loss"]) for row in epochs[place]]
     others_e = np.delete(accuracy_fe, place, axis=0).mean(axis=0)
     return {
-        "best_epoch": int(own_e.argmax()),
+        "best_epoch": max(range(len(own_e)), key=lambda epoch: ranks[epoch]),
         "epochs": len(own_e),
         "last_accuracy": float(own_e[-1]),
         "others_accuracy": float(own_e[others_e.argmax()]),

@@ -23,7 +23,7 @@ from binsight.data.split import Split, read_split, without_grouping, write_split
 from binsight.errors import RunError, SplitError, UsageError
 from binsight.files import drafting
 
-from .run import Run, check_unused, create_run, create_twin, open_run, weights_of
+from .run import Run, check_learnable, check_unused, create_run, create_twin, open_run, weights_of
 
 __all__ = [
     "FOLDS",
@@ -131,22 +131,16 @@ def _create(folder: Path, split: Split, create: Callable[[Path, int, Split], Non
         raise SplitError(f"cross-validation needs two folds; the split has {len(split.folds)}")
     parts = {number: split.with_fold(number) for number in split.folds}
     for number, part in parts.items():
-        _check_classes(number, part)
+        try:
+            check_learnable(part)
+        except SplitError as error:
+            raise SplitError(f"fold{number}: {error}") from error
     # A folder that is cut off while it is made could be neither resumed nor made again.
     with drafting(folder) as draft:
         for number, part in parts.items():
             create(draft / f"fold{number}", number, part)
         write_split(draft / FOLDS, split)
     return open_folds(folder)
-
-
-def _check_classes(number: int, split: Split) -> None:
-    learned = {split.label_of[path] for path in split.paths("train")}
-    missing = sorted(set(split.classes) - learned)
-    if missing:
-        raise SplitError(
-            f"fold{number} leaves no photo to learn {missing[0]} from; add photos of it"
-        )
 
 
 def has_folds(folder: Path) -> bool:

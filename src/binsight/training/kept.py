@@ -57,9 +57,11 @@ class Keeper:
         """
         try:
             arrays = np.load(self._file(digest), mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
+            self._file(digest).unlink(missing_ok=True)  # so that it is made anew
             raise RunError(
-                f"{self._file(digest)}: cannot be read ({error}); train again with --resume"
+                f"{self._file(digest)}: could not be read ({error}) and is removed; train again "
+                "with --resume"
             ) from error
         return torch.from_numpy(arrays[view].astype(np.float32))
 

@@ -18,11 +18,13 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from binsight.data.dataset import mixed_seed
+from binsight.errors import TrainingError
 from binsight.model.network import Network, Outputs
 
 from .augmentation import batch_mixer
 from .distillation import Distilling
 from .recipe import Recipe
+from .scores import BalancedAccuracy
 
 __all__ = ["Classification", "class_weights"]
 
@@ -85,9 +87,9 @@ class Classification(pl.LightningModule):
             class_weights(counts, recipe.class_weights), label_smoothing=recipe.label_smoothing
         )
         self.plain_loss = nn.CrossEntropyLoss()
-        self.val_loss = MeanMetric()
+        self.val_loss = MeanMetric(nan_strategy="disable")
         self.val_accuracy = MulticlassAccuracy(len(counts), average="micro")
-        self.val_balanced_accuracy = MulticlassAccuracy(len(counts), average="macro")
+        self.val_balanced_accuracy = BalancedAccuracy(len(counts))
         self.plateau: ReduceLROnPlateau | None = None
         self._plateau_state: dict[str, Any] | None = None
 
@@ -168,7 +170,13 @@ class Classification(pl.LightningModule):
         logits = self(images).logits_nc.float()
         self.val_accuracy(logits, labels)
         self.val_balanced_accuracy(logits, labels)
-        self.val_loss(self.plain_loss(logits, labels), len(labels))
+        loss = self.plain_loss(logits, labels)
+        if not loss.isfinite():
+            raise TrainingError(
+                f"the training diverged in epoch {self.current_epoch}: its loss is {float(loss)}; "
+                "begin anew with a lower learning_rate"
+            )
+        self.val_loss(loss, len(labels))
         self.log("val_loss", self.val_loss, prog_bar=True)
         self.log("val_accuracy", self.val_accuracy, prog_bar=True)
         self.log("val_balanced_accuracy", self.val_balanced_accuracy)

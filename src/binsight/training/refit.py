@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torchmetrics.functional.classification import multiclass_accuracy
+from torchmetrics.functional.classification import multiclass_accuracy, multiclass_confusion_matrix
 
 from binsight.calibration import fit_temperature
 from binsight.data.catalog import Catalog
@@ -32,6 +32,7 @@ from .kept import Report
 from .outputs import outputs_of
 from .parts import labelled, shares_of
 from .run import Run, check_unused, has_run, open_run
+from .scores import balanced_accuracy
 
 __all__ = [
     "HeadScore",
@@ -282,7 +283,7 @@ def score_head(logits_nc: NDArray[np.float32], labels: Sequence[int]) -> HeadSco
     temperature = fit_temperature(logits_nc, truth.numpy())
     found = (
         multiclass_accuracy(logits, truth, classes, average="micro"),
-        multiclass_accuracy(logits, truth, classes, average="macro"),
+        balanced_accuracy(multiclass_confusion_matrix(logits, truth, classes)),
         cross_entropy(logits, truth),
         cross_entropy(logits / temperature, truth),
     )

@@ -44,11 +44,13 @@ __all__ = [
     "Facts",
     "Run",
     "check_first_weights",
+    "check_learnable",
     "check_unused",
     "create_run",
     "create_twin",
     "has_run",
     "open_run",
+    "placed",
     "weights_of",
 ]
 
@@ -211,26 +213,43 @@ def create_run(
     Raises:
         UsageError: the folder is in use, a share is wrong or of no training photo, or the recipe
             does not go with the first weights.
-        SplitError: the split was made without the decisions.
+        SplitError: the split was made without the decisions, has only one class, or no training
+            photo of one.
     """
     from binsight import __version__
 
     check_unused(folder)
     check_first_weights(recipe, weights)
+    check_learnable(split)
     _check_shares(shares or {}, split)
     decided = tuple(issue for issue in decisions if issue.decision)
     _check_decisions(decided, split)
     facts = Facts(
         sources=tuple(str(source.absolute()) for source in sources),
-        weights=_placed(weights),
+        weights=placed(weights),
         classes=split.classes,
         catalog_digest=split.catalog_digest,
         binsight=__version__,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         shares=dict(shares or {}),
-        teachers=tuple(map(_placed, teachers)),
+        teachers=tuple(map(placed, teachers)),
     )
     return _write(folder, recipe, facts, split, decided)
+
+
+def check_learnable(split: Split) -> None:
+    """Make sure that there is something to tell apart, and a training photo of each class.
+
+    Raises:
+        SplitError: there is not.
+    """
+    if len(split.classes) < 2:
+        raise SplitError(
+            f"all photos are {', '.join(split.classes)}; add a folder of another class to tell from"
+        )
+    learned = {split.label_of[path] for path in split.paths("train")}
+    for missing in sorted(set(split.classes) - learned):
+        raise SplitError(f"no training photo of {missing}; move some into train, or add photos")
 
 
 def check_first_weights(recipe: Recipe, weights: str) -> None:
@@ -268,7 +287,7 @@ def weights_of(given: str) -> str:
     return str(open_run(Path(given)).best)
 
 
-def _placed(given: str) -> str:
+def placed(given: str) -> str:
     """Where a file or folder is from anywhere; what is no path stays as it is."""
     return given if given in RESERVED else str(Path(given).absolute())
 

@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheck
 
 from binsight.data.catalog import Catalog
 from binsight.data.dataset import evaluation_loader, training_loader
-from binsight.errors import MissingExtraError, RunError, SplitError
+from binsight.errors import MissingExtraError, RunError
 from binsight.model.network import Network
 
 from .first import first_network
@@ -142,10 +142,18 @@ def resolved_precision(recipe: Recipe, accelerator: str) -> str:
 
 def _network(run: Run, resume: bool) -> Network:
     pl.seed_everything(run.recipe.seed, verbose=False)
+    if not resume:
+        return first_network(run.recipe, run.facts.weights, run.facts.classes)
     # A resumed run takes everything from its checkpoint, frozen stages before any other: the first
-    # weights may be gone.
-    weights = str(run.last) if resume else run.facts.weights
-    return first_network(run.recipe, weights, run.facts.classes)
+    # weights may be gone. An average of equal numbers differs from them in the last digits, and
+    # what was kept of frozen stages is known by every digit.
+    network = first_network(run.recipe, str(run.last), run.facts.classes)
+    saved = torch.load(run.last, map_location="cpu", weights_only=True, mmap=True)
+    current = saved.get("current_model_state", {})
+    inside = "network."
+    state = {k.removeprefix(inside): v for k, v in current.items() if k.startswith(inside)}
+    network.load_state_dict(state or network.state_dict())
+    return network
 
 
 def _counts(run: Run, catalog: Catalog) -> list[float]:
@@ -154,9 +162,6 @@ def _counts(run: Run, catalog: Catalog) -> list[float]:
     counts = [0.0] * len(run.facts.classes)
     for label, share in zip(labels, shares_of(run), strict=True):
         counts[label] += share
-    empty = [name for name, count in zip(run.facts.classes, counts, strict=True) if not count]
-    if empty:
-        raise SplitError(f"no training photo of {', '.join(empty)}")
     return counts
 
 

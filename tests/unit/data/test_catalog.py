@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -147,6 +148,18 @@ def test_unreadable_photos_are_named_and_the_rest_stays(photos):
         Problem("glass/empty.jpg", "the file is empty"),
         Problem("loose.jpg", "not in a class folder"),
     )
+
+
+def test_a_name_that_is_no_text_is_a_problem(photos):
+    name = os.fsdecode(b"glas\xe4s.png")
+    try:
+        shutil.copy(next((photos / "glass").iterdir()), photos / "glass" / name)
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    before = scan([photos], duplicates=False)
+    assert Problem(f"glass/{name}", "its name is not UTF-8; rename it") in before.problems
+    assert name not in {photo.path for photo in before.photos}
+    assert before.digest
 
 
 def test_csv_row_without_a_file_is_a_problem(photos):

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image, ImageEnhance
 from scipy.fft import idctn
 
+from binsight.data import duplicates
 from binsight.data.duplicates import (
     group_by_content,
     group_near,
@@ -85,6 +86,21 @@ def test_membership_is_transitive():
     assert groups(chain[-2], chain[-1]) == [0, 0]
     assert groups(chain[0], chain[-1]) == [0, 1]
     assert groups(*chain) == [0] * len(chain)
+
+
+def test_many_alike_are_compared_with_one_of_them(monkeypatch):
+    """Frames of a still camera: all pairs are near."""
+    compared = []
+    distances = duplicates._distances
+
+    def counting(orientations, others):
+        compared.append(others.shape)
+        return distances(orientations, others)
+
+    monkeypatch.setattr(duplicates, "_distances", counting)
+    frames = [ImageEnhance.Brightness(textured(1)).enhance(1 + n / 500) for n in range(40)]
+    assert groups(*frames, textured(2)) == [*[0] * 40, 1]
+    assert sum(len(shape) == 2 and shape[1] == 4 for shape in compared) == 39
 
 
 def test_equal_bytes_are_one_group_whatever_they_look_like():

@@ -47,7 +47,10 @@ def answers(split: Split, right: float, random: np.random.Generator) -> list[Sco
 
 
 def rows(*accuracies: float) -> list[dict[str, float]]:
-    return [{"epoch": place, "val_accuracy": one} for place, one in enumerate(accuracies)]
+    return [
+        {"epoch": place, "val_accuracy": one, "val_loss": 1.0 - place / 10}
+        for place, one in enumerate(accuracies)
+    ]
 
 
 EPOCHS = [rows(0.5, 0.9, 0.6), rows(0.8, 0.4, 0.7), rows(0.3, 0.5, 0.9)]
@@ -85,6 +88,12 @@ def test_epochs_that_nobody_chose_on_these_photos() -> None:
     assert [fold.last_accuracy for fold in summary.folds] == [0.6, 0.7, 0.9]
     # Means of the other two: (.55 .45 .8), (.4 .7 .75), (.65 .65 .65), of equals the first.
     assert [fold.others_accuracy for fold in summary.folds] == [0.6, 0.7, 0.3]
+
+
+def test_among_equals_the_best_epoch_has_the_least_loss() -> None:
+    split, parts = made_up(0.8)
+    summary = cross_validation(split, parts, [rows(0.9, 0.9, 0.6)] * FOLDS)
+    assert [fold.best_epoch for fold in summary.folds] == [1, 1, 1]
 
 
 def test_pooling_takes_every_photo_once() -> None:

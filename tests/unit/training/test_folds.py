@@ -120,7 +120,7 @@ def test_what_cannot_be_learned_is_refused_before_a_folder_is_made(
         seed=0,
         catalog_digest=dealt.catalog_digest,
     )
-    with pytest.raises(SplitError, match="fold0 leaves no photo to learn paper from"):
+    with pytest.raises(SplitError, match="fold0: no training photo of paper"):
         create_folds(tmp_path / "cv", split, **options(photos))
     plain = split_by_ratios(catalog, {"train": 0.5, "val": 0.5}, seed=0)
     with pytest.raises(SplitError, match="needs two folds"):

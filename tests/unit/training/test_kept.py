@@ -95,6 +95,18 @@ def test_a_lost_file_says_what_to_do(tmp_path: Path) -> None:
         Keeper(tmp_path, [])("0" * 64, 0)
 
 
+@pytest.mark.parametrize("left", [0, 100])
+def test_a_damaged_file_is_removed_so_that_it_is_made_anew(tmp_path: Path, left: int) -> None:
+    keeper = Keeper(tmp_path, [])
+    keeper.make(lambda images, _: images, ["0" * 64], torch.ones(1, 2, 3, 4, 4))
+    assert not keeper.lacks("0" * 64)
+    (file,) = keeper.folder.iterdir()
+    file.write_bytes(file.read_bytes()[:left])
+    with pytest.raises(RunError, match="--resume"):
+        keeper("0" * 64, 0)
+    assert keeper.lacks("0" * 64)
+
+
 def test_weights_and_statistics_decide_the_digest() -> None:
     layers = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1), torch.nn.BatchNorm2d(2))
     before = weights_digest(layers)

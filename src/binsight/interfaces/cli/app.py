@@ -101,3 +101,6 @@ def main() -> None:
         # The reader (head, less) has seen enough; keep the interpreter from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:  # a full disk, a folder that may not be written
+        sys.stderr.write(f"binsight: {printable(' '.join(str(error).split()))}\n")
+        sys.exit(2)

@@ -16,6 +16,7 @@ from .train import (
     Usual,
     calm_lightning,
     check_accelerator,
+    check_same,
     finish,
     parse_shares,
     resumed,
@@ -77,6 +78,7 @@ def distill(
         check_accelerator(accelerator)
         if resume and has_run(out):
             run = resumed(open_run(out), recipe, changes, None, STUDENT)
+            check_same(run, split, None, weights, drawn, tuple(teachers or ()))
         else:
             run = _new(
                 out,

@@ -129,10 +129,30 @@ def _catalog(
         if run and parts.catalog_digest == run.facts.catalog_digest:
             decisions = run.decisions
         catalog = matching_catalog(photos or own, parts, decisions)
-        return catalog, parts, part or choose_part(parts)
+        chosen = part or choose_part(parts)
+        if run:
+            _check_not_learned(run, parts, chosen)
+        return catalog, parts, chosen
     if run is None or (photos and part is None):
-        return corrected(scan(photos, duplicates=False), decisions), None, "photos"
+        catalog = corrected(scan(photos, duplicates=False), decisions)
+        if run is None or catalog.digest != run.facts.catalog_digest:
+            return catalog, None, "photos"
+        # Its own photos, most of which it has learned.
+        return catalog, run.split, choose_part(run.split)
     return run.photos(photos), run.split, part or choose_part(run.split)
+
+
+def _check_not_learned(run: Run, parts: Split, chosen: str) -> None:
+    """Make sure that another split than the run's own shows it nothing that it learned from."""
+    if parts.catalog_digest != run.facts.catalog_digest or parts == run.split:
+        return
+    shown = parts.paths(chosen)
+    learned = set(shown) & set(run.split.paths("train"))
+    if learned:
+        raise UsageError(
+            f"{run.folder} has learned {len(learned):,} of the {len(shown):,} photos that this "
+            f"split has in {chosen}; leave --split out to ask for its own"
+        )
 
 
 def _scored_home(

@@ -128,6 +128,7 @@ def train(
             return
         if resume and has_run(out):
             run = resumed(open_run(out), recipe, changes, corrections)
+            check_same(run, split, fold, weights, drawn, tuple(teachers or ()))
         else:
             run = _new(
                 out,
@@ -333,6 +334,37 @@ def resumed(
     if corrections and decision_of(read_label_issues(corrections)) != decision_of(run.decisions):
         raise UsageError(f"{out} was begun with other corrections; --resume keeps its own")
     return run
+
+
+def check_same(
+    run: Run,
+    split: Path | None,
+    fold: int | None,
+    weights: str,
+    shares: dict[str, float],
+    teachers: tuple[str, ...],
+) -> None:
+    """Make sure that what is given again of a run is what it was begun with.
+
+    Raises:
+        UsageError: something else.
+    """
+    from binsight.data.split import read_split
+    from binsight.training.run import placed, weights_of
+
+    parts = read_split(split) if split else run.split
+    if split and fold is not None:
+        parts = parts.with_fold(fold)
+    differs = {
+        "another --split": parts != run.split,
+        "other --weights": weights != "imagenet"
+        and placed(weights_of(weights)) != run.facts.weights,
+        "other --share": shares and shares != run.facts.shares,
+        "other teachers": teachers and tuple(map(placed, teachers)) != run.facts.teachers,
+    }
+    for what, so in differs.items():
+        if so:
+            raise UsageError(f"{run.folder} was begun with {what}; leave it out, it keeps its own")
 
 
 def calm_lightning() -> None:

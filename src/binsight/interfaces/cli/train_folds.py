@@ -15,7 +15,7 @@ from binsight.errors import UsageError
 
 from .cross_validated import report_folds
 from .progress import reporting
-from .train import check_early, log_to, recipe_for, resumed
+from .train import check_early, check_same, log_to, recipe_for, resumed
 
 if TYPE_CHECKING:
     from binsight.data.catalog import Catalog
@@ -61,7 +61,14 @@ def cross_validate(
         resume: go on in ``out``.
         options: of `binsight.training.train.train`.
     """
-    from binsight.training.folds import UNGROUPED, add_ungrouped, has_folds, open_folds
+    from binsight.data.split import read_split
+    from binsight.training.folds import (
+        UNGROUPED,
+        add_ungrouped,
+        first_weights,
+        has_folds,
+        open_folds,
+    )
 
     if fold is not None:
         raise UsageError("--fold trains one fold, --folds all of them; give one of the two")
@@ -76,8 +83,14 @@ def cross_validate(
         work = open_folds(out)
         if folds not in {None, len(work.runs)}:
             raise UsageError(f"{out} was begun with {len(work.runs)} folds; leave --folds out")
-        for run in work.runs:
+        if split and read_split(split) != work.split:
+            raise UsageError(
+                f"{out} was begun with another --split; leave it out, it keeps its own"
+            )
+        first = first_weights(weights, work.split) if weights != "imagenet" else {}
+        for number, run in zip(work.split.folds, work.runs, strict=True):
             resumed(run, recipe, changes, corrections)
+            check_same(run, None, None, first.get(number, "imagenet"), shares, ())
         catalog = work.runs[0].photos(photos)
     else:
         catalog, work = _new(
