@@ -138,7 +138,8 @@ def test_corrections_become_teaching(
         first = said.splitlines()[0]
         assert f"0.png: {name}; the model said " in first
         assert f"kept as {kept / name}" in first
-        assert said.splitlines()[-1] == f"next: binsight teach {kept} --out my.onnx"
+        following = f"next: binsight teach {kept} --model {bundle.path} --out my.onnx"
+        assert said.splitlines()[-1] == following
     assert len((kept / "corrections.jsonl").read_text().splitlines()) == 18
     output("teach", kept, *model, "--out", tmp_path / "my.onnx", **home)
     assert Classifier(tmp_path / "my.onnx").metadata.lineage[0].photos == 18

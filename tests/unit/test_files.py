@@ -68,6 +68,11 @@ def test_two_writers_do_not_meet(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="permission bits are POSIX")
+def test_a_name_may_be_as_long_as_the_file_system_takes(tmp_path):
+    write_text(tmp_path / ("n" * 251 + ".txt"), "text")
+    assert [len(path.name) for path in tmp_path.iterdir()] == [255]
+
+
 def test_the_folder_that_one_is_in_can_be_filled(tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")

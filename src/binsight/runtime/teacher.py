@@ -16,7 +16,13 @@ from binsight.bundle import ChosenOn, Metadata, Parity, Taught, digest_of, read_
 from binsight.errors import AlteredBundleError, ImageError, WorseModelError
 from binsight.images import ImageSource, read_file
 from binsight.teaching.familiar import Familiar
-from binsight.teaching.graph import read_head, read_known, read_memory, with_head
+from binsight.teaching.graph import (
+    network_digest,
+    read_head,
+    read_known,
+    read_memory,
+    with_head,
+)
 from binsight.teaching.lesson import Example, Lesson, Pupil, learn
 from binsight.teaching.memory import Memory
 
@@ -56,7 +62,7 @@ def teach(
         raise AlteredBundleError(f"{classifier.path}: replaced since it was opened; open it again")
     pupil = pupil_of(classifier, data)
     width = pupil.head.weight_cd.shape[1]
-    embeddings_nd = _embeddings(classifier, shown, _cache(classifier, cache, width), progress)
+    embeddings_nd = _embeddings(classifier, shown, _cache(classifier, data, cache, width), progress)
     examples = [
         Example(_name(one.source, place), one.label, one.digest, embedding_d)
         for place, (one, embedding_d) in enumerate(zip(shown, embeddings_nd, strict=True))
@@ -133,11 +139,12 @@ def _digest_of_all(shown: Sequence[_Photo]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _cache(classifier: Classifier, folder: Path | None, width: int) -> EmbeddingCache:
-    lineage = classifier.metadata.lineage
-    # Teaching changes the head alone, so all descendants of a bundle share its embeddings.
-    network = lineage[0].parent if lineage else classifier.digest
-    return EmbeddingCache(folder / network[:16] if folder else None, width)
+def _cache(classifier: Classifier, data: bytes, folder: Path | None, width: int) -> EmbeddingCache:
+    # Teaching changes the head alone, so all descendants of a bundle share its embeddings; one
+    # that was rounded has others.
+    spec = classifier.metadata.preprocess.model_dump_json()
+    key = hashlib.sha256(f"{network_digest(data)} {spec}".encode()).hexdigest()
+    return EmbeddingCache(folder / key[:16] if folder else None, width)
 
 
 def _embeddings(

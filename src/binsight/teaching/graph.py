@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,15 @@ from binsight.novelty import LEAST_NORM, Known
 from .head import Head
 from .memory import Memory
 
-__all__ = ["add_novelty", "read_head", "read_known", "read_memory", "remember", "with_head"]
+__all__ = [
+    "add_novelty",
+    "network_digest",
+    "read_head",
+    "read_known",
+    "read_memory",
+    "remember",
+    "with_head",
+]
 
 WEIGHT, BIAS, TEMPERATURE = "head.weight", "head.bias", "head.temperature"
 MEMORY = "memory."
@@ -85,6 +94,28 @@ def _kept(data: bytes, prefix: str) -> dict[str, Any]:
         for one in onnx.load_from_string(data).graph.initializer
         if one.name.startswith(prefix)
     }
+
+
+def network_digest(data: bytes) -> str:
+    """SHA-256 of the weights that a verified bundle computes its embedding with.
+
+    Lessons leave it as it is; rounding does not.
+    """
+    graph = onnx.load_from_string(data).graph
+    made_by = {output: node for node in graph.node for output in node.output}
+    values = {one.name: one for one in graph.initializer}
+    used, waiting = set(), ["embedding"]
+    while waiting:
+        name = waiting.pop()
+        if name not in used:
+            used.add(name)
+            waiting += made_by[name].input if name in made_by else []
+    digest = hashlib.sha256()
+    for name in sorted(used & values.keys()):
+        array = numpy_helper.to_array(values[name])
+        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def with_head(data: bytes, head: Head, memory: Memory, known: Known | None = None) -> Any:

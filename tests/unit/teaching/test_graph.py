@@ -1,18 +1,27 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from onnx import TensorProto, helper
+from conv_bundle import write_conv_bundle
+from onnx import TensorProto, helper, numpy_helper
 from small_bundle import squares, write_novelty_bundle
 
 from binsight import Classifier
 from binsight.bundle import read_verified
 from binsight.novelty import Known, fit_known
-from binsight.teaching.graph import add_novelty, read_known
+from binsight.teaching.graph import (
+    add_novelty,
+    network_digest,
+    read_head,
+    read_known,
+    with_head,
+)
+from binsight.teaching.memory import Memory
 
 WIDTH = 40
 
@@ -49,6 +58,24 @@ def test_the_graph_gives_the_score_of_numpy(known: Known, count: int) -> None:
     assert found.shape == (count,)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, known.score(rows), atol=2e-4)
+
+
+def test_rounded_weights_are_another_network_and_another_head_is_not(tmp_path: Path) -> None:
+    first = write_conv_bundle(tmp_path / "first.onnx").path.read_bytes()
+    model = onnx.load_from_string(first)
+    for one in model.graph.initializer:
+        values = numpy_helper.to_array(one)
+        if values.dtype == np.float32 and values.ndim > 1:
+            one.CopyFrom(
+                numpy_helper.from_array(values.astype(np.float16).astype(np.float32), one.name)
+            )
+    head = read_head(tmp_path, first)
+    memory = Memory.empty(head.weight_cd.shape[1])
+    other = replace(head, weight_cd=head.weight_cd + 1)
+    assert network_digest(with_head(first, other, memory).SerializeToString()) == network_digest(
+        first
+    )
+    assert network_digest(model.SerializeToString()) != network_digest(first)
 
 
 def test_what_the_novelty_was_made_of_is_read_back(known: Known, tmp_path: Path) -> None:

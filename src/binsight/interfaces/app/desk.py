@@ -115,7 +115,7 @@ class Desk:
             thumb = shown(photo, THUMB_SIDE)
         except ImageError as error:
             return error
-        return Seen(photo, prediction, thumb)
+        return Seen(replace(photo, data=b""), prediction, thumb)  # whoever asks again has the bytes
 
     def explanation(self, photo: Photo) -> Explanation | None:
         """Where the model looked; ``None`` if this model cannot tell.

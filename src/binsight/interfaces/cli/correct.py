@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain, count
 from pathlib import Path
 from typing import Annotated
 
@@ -40,6 +41,14 @@ def correct(
             f"({answer.confidence:.1%}); kept as {printable(kept)}"
         )
     if broken < len(photos):
-        typer.echo(f"next: binsight teach {printable(to)} --out my.onnx")
+        given = f" --model {printable(model)}" if model else ""
+        typer.echo(f"next: binsight teach {printable(to)}{given} --out {_free('my.onnx')}")
     if broken:
         raise typer.Exit(1)
+
+
+def _free(name: str) -> str:
+    """A file's name that is not taken, so that a command that is pasted overwrites nothing."""
+    path = Path(name)
+    names = (f"{path.stem}-{number}{path.suffix}" for number in count(2))
+    return next(one for one in chain([name], names) if not Path(one).exists())

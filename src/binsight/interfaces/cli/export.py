@@ -36,14 +36,29 @@ def export(
         str, typer.Option(help="Part of the split that int8 is calibrated on.")
     ] = "train",
     risk: Annotated[
-        float,
-        typer.Option(help="Largest share of wrong answers among the sure ones.", min=0, max=1),
-    ] = 0.02,
+        float | None,
+        typer.Option(
+            help="Largest share of wrong answers among the sure ones.",
+            min=0,
+            max=1,
+            show_default="0.02, or a bundle's",
+        ),
+    ] = None,
     accepted: Annotated[
-        float,
-        typer.Option(help="Share of known photos that may not count as strange.", min=0, max=1),
-    ] = 0.9,
-    licence: Annotated[str, typer.Option(help="SPDX identifier for the weights.")] = "Apache-2.0",
+        float | None,
+        typer.Option(
+            help="Share of known photos that may not count as strange.",
+            min=0,
+            max=1,
+            show_default="0.9, or a bundle's",
+        ),
+    ] = None,
+    licence: Annotated[
+        str | None,
+        typer.Option(
+            help="SPDX identifier for the weights.", show_default="Apache-2.0, or a bundle's"
+        ),
+    ] = None,
     store: Annotated[
         Literal["fp32", "fp16"],
         typer.Option(help="Of a run's bundle: weights as trained, or --fp16."),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -36,11 +37,16 @@ VALIDATION = "val"
 
 @dataclass(frozen=True, kw_only=True)
 class Fitting:
-    """How the bundle of a run is made."""
+    """How the bundle of a run is made; a bundle keeps its own. ``None`` is as usual."""
 
-    risk: float
-    accepted: float
-    licence: str
+    risk: float | None
+    accepted: float | None
+    licence: str | None
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """What was asked for."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +69,8 @@ def export_any(given: str, asked: Asked) -> None:
     chosen = FORMATS[asked.to]
     if is_bundle(given):
         check_request(chosen, asked.out, asked.precision)
+        for name in asked.fitting.given:
+            raise UsageError(f"--{name} goes with a run; a bundle keeps its own")
         source = Source(Classifier(given))
         _in_the_way(source.bundle, asked.out)
         if chosen.name == "onnx":
@@ -100,9 +108,7 @@ def _bundle_of(run: Run, out: Path, asked: Asked, precision: Precision) -> Metad
             run,
             out,
             sources=asked.photos,
-            risk=asked.fitting.risk,
-            accepted=asked.fitting.accepted,
-            licence=asked.fitting.licence,
+            **asked.fitting.given,
             store="fp16" if precision == "fp16" else "fp32",
             progress=report,
         )

@@ -109,7 +109,14 @@ def is_listed(path: Path) -> bool:
 
 
 def _is_photo(entry: os.DirEntry[str]) -> bool:
-    return entry.name.lower().endswith(SUFFIXES) and not entry.is_dir()
+    if not entry.name.lower().endswith(SUFFIXES):
+        return False
+    try:
+        return not entry.is_dir()
+    except (
+        OSError
+    ):  # a link in a circle, or to where nobody may look; as a photo it gives its error
+        return True
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from binsight.errors import UsageError
 from binsight.files import replacing
 
-__all__ = ["Sorter", "folder_names"]
+__all__ = ["Sorter", "folder_names", "is_inside"]
 
 LONGEST = 60  # letters of a folder's name; file systems allow 255 bytes
 FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"/\\|?*\ud800-\udfff]')
@@ -93,13 +93,18 @@ def _numbered(stem: str, suffix: str = "") -> Iterator[str]:
 def _refuse_overlap(folder: Path, source: Path) -> None:
     if not os.path.isdir(source):  # noqa: PTH112
         return
-    copies, photos = folder.resolve(), source.resolve()
-    if copies == photos or photos in copies.parents:
+    if is_inside(folder, source):
         raise UsageError(
             f"copies in {folder} would be classified too; give --copy-to a folder outside {source}"
         )
-    if copies in photos.parents:
+    if is_inside(source, folder):
         raise UsageError(f"{source} lies among the copies in {folder}; give another --copy-to")
+
+
+def is_inside(folder: Path, other: Path) -> bool:
+    """Whether a folder is another, or lies in it."""
+    inner, outer = folder.resolve(), other.resolve()
+    return inner == outer or outer in inner.parents
 
 
 def _is_copy(photo: Path, place: Path) -> bool:

@@ -19,6 +19,7 @@ from binsight.runtime import Classifier
 from .classify import bins_for
 from .extras import needs_extra
 from .models import ModelOption
+from .sorting import is_inside
 from .terminal import printable
 
 if TYPE_CHECKING:
@@ -95,6 +96,10 @@ def watch(
     found = source_of(source)
     is_folder = found.kind is Kind.FOLDER
     _check(is_folder=is_folder, pictures=pictures, existing=existing, rate=rate)
+    if is_folder and keep_unsure and is_inside(keep_unsure, Path(source)):
+        raise UsageError(
+            f"--keep-unsure {keep_unsure} lies in {source}; copies would be answered too"
+        )
     if mqtt is None and (mqtt_password_file or mqtt_ca or spool):
         raise UsageError("--mqtt-password-file, --mqtt-ca and --spool go with --mqtt; give it too")
     options = SceneOptions(still_s=still, area=area, level=level, learn_s=learn, settle_s=settle)

@@ -121,6 +121,7 @@ class Scene:
         same = self._known_like(grey)
         if same is not None:
             self.state, self._answered = State.EMPTY, None
+            self._remember(same)
             self._learn(same, grey, passed_s)
             return False
         new = self._answered is None or not self._looks_like(grey, self._answered)
@@ -129,8 +130,13 @@ class Scene:
         self.state = State.ANSWERED
         self._learn(self._answered, grey, passed_s)
         if at_s - self._answered_at_s >= self.options.settle_s:
-            self._known.append(self._answered)
+            self._remember(self._answered)
         return new
+
+    def _remember(self, scene: Grey) -> None:
+        """Keep a scene as the last that was in view; the one goes that was not for longest."""
+        others = [one for one in self._known if one is not scene]
+        self._known = deque([*others, scene], maxlen=KNOWN_SCENES)
 
     def _known_like(self, grey: Grey) -> Grey | None:
         return next((one for one in self._known if self._looks_like(grey, one)), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -80,7 +81,9 @@ class Teller:
             reason = str(error).removeprefix(f"{len(data)} bytes: ").removeprefix(f"{path}: ")
             answer = type(error)(f"{path}: {reason}")
         if self.unsure is not None and isinstance(answer, Prediction) and not answer.sure:
-            _copy(path, self.unsure)
+            # Cameras begin to count anew, and several have the same names.
+            digest = hashlib.sha256(data).hexdigest()
+            _copy(path, self.unsure / f"{path.stem}-{digest[:8]}{path.suffix}")
         self._tell(answer, event_id=photo_id(path, data), picture=path)
 
     def _folders(self, answer: Prediction) -> list[Path]:
@@ -127,9 +130,9 @@ def _save(rgb_hwc_u8: NDArray[np.uint8], path: Path) -> Path:
     return path
 
 
-def _copy(path: Path, folder: Path) -> None:
+def _copy(path: Path, place: Path) -> None:
     try:
-        with replacing(folder / path.name) as temporary:
+        with replacing(place) as temporary:
             shutil.copyfile(path, temporary)
     except OSError as error:
-        raise UsageError(f"{folder}: {error.strerror or error}; make room there") from error
+        raise UsageError(f"{place.parent}: {error.strerror or error}; make room there") from error

@@ -56,6 +56,14 @@ def test_a_photo_is_looked_at_once_and_keeps_the_name_it_was_given(
     assert again.photo.name == "other.png"
 
 
+def test_answers_are_remembered_without_the_photos(desk: Desk) -> None:
+    (photo,) = photos(1)
+    assert seen(desk, photo).photo.data == photo.data
+    (kept,) = desk._answers.values()
+    assert isinstance(kept, Seen)
+    assert kept.photo.data == b""
+
+
 def bomb() -> bytes:
     """A small file that says it holds more pixels than are allowed."""
     data = io.BytesIO()

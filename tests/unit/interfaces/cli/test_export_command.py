@@ -96,6 +96,8 @@ def test_verify_wants_the_parent_and_no_other_bundle(here: Here, int8: Path) -> 
         (["--int8", "--store", "fp16"], "exclude each other"),
         (["--to", "litert"], r"a file of litert ends in \.tflite"),
         ([], "is a bundle already; say what to change"),
+        (["--fp16", "--risk", "0.5"], "--risk goes with a run; a bundle keeps its own"),
+        (["--fp16", "--licence", "MIT"], "--licence goes with a run"),
     ],
 )
 def test_what_cannot_be_is_refused(

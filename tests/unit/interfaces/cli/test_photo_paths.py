@@ -26,6 +26,13 @@ def names(folder: Path) -> list[str]:
     return [str(path.relative_to(folder)) for path in photo_paths([folder], problem=refuse)]
 
 
+def test_a_link_in_a_circle_is_a_photo_with_an_error_and_hides_no_other(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "z.jpg")
+    (tmp_path / "loop.jpg").symlink_to(tmp_path / "loop.jpg")
+    assert names(tmp_path) == ["a.jpg", "loop.jpg", "z.jpg"]
+    assert count([tmp_path]) == 3
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     touch(

@@ -19,6 +19,7 @@ from binsight import Classifier
 from binsight.errors import SourceError, SpoolError, UsageError
 from binsight.interfaces.cli import app
 from binsight.interfaces.watch import folder
+from binsight.interfaces.watch.teller import Teller
 
 BINS = """
 [[bins]]
@@ -104,6 +105,31 @@ def test_a_folder_is_watched_until_it_is_told_to_stop(
     assert "label" not in broken
     assert "1 error" in result.stderr
     assert signal.getsignal(signal.SIGTERM) is handler
+
+
+def test_unsure_photos_of_one_name_are_both_kept(small_bundle: SmallBundle, tmp_path: Path) -> None:
+    classifier = Classifier(small_bundle.path)
+    classifier.metadata = classifier.metadata.model_copy(update={"threshold": 1.0})
+    teller = Teller(
+        classifier=classifier, source="cam", tell=lambda _: None, unsure=tmp_path / "unsure"
+    )
+    for number, colour in enumerate((RED, (0, 0, 255))):
+        photo = tmp_path / f"cam{number}" / "0001.png"
+        photo.parent.mkdir()
+        Image.new("RGB", (64, 64), colour).save(photo)
+        teller.photo(photo, retry=lambda _: False)
+        teller.photo(photo, retry=lambda _: False)
+    kept = sorted((tmp_path / "unsure").iterdir())
+    assert len(kept) == 2
+    assert {len(path.name) for path in kept} == {len("0001-12345678.png")}
+
+
+def test_unsure_photos_are_not_kept_where_they_would_be_answered_again(
+    small_bundle: SmallBundle, tmp_path: Path
+) -> None:
+    result = run(tmp_path, "--model", small_bundle.path, "--keep-unsure", tmp_path / "unsure")
+    assert isinstance(result.exception, UsageError)
+    assert "copies would be answered too" in str(result.exception)
 
 
 def test_what_is_printed_waits_for_a_broker_that_is_away(

@@ -126,6 +126,21 @@ def test_what_lies_for_long_becomes_part_of_the_scene() -> None:
     assert answers(30, swapped, scene=scene) == [5.0]  # back at its place: known by now
 
 
+def test_the_empty_view_is_not_forgotten_for_things_that_lay_long() -> None:
+    scene = Scene(SceneOptions(settle_s=5))
+    places = [(40, 60), (120, 90), (200, 60), (120, 150)]
+    things = [
+        Thing(
+            RED,
+            lambda at_s, start=20 * n, place=place: (
+                place if start + 4 <= at_s < start + 14 else None
+            ),
+        )
+        for n, place in enumerate(places)
+    ]
+    assert answers(90, *things, scene=scene) == [5.0, 25.0, 45.0, 65.0]
+
+
 @pytest.mark.parametrize(("still_s", "answered_s"), [(0.4, 4.4), (3, 7.0)])
 def test_it_waits_as_long_as_it_is_told(still_s: float, answered_s: float) -> None:
     assert answers(9, CAN, scene=Scene(SceneOptions(still_s=still_s))) == [answered_s]
