@@ -95,6 +95,10 @@ class Lesson:
         after: accuracy on the taught photos, each by a head that was not taught with it.
         before_of: accuracy of the parent, class by class.
         after_of: likewise, afterwards.
+        again: taught photos whose embedding the parent remembers from before. Its head knows them,
+            so that no figure of theirs is held out, and nothing is decided or calibrated by them.
+        new_before: accuracy of the parent on the others; ``None`` if there are none.
+        new_after: likewise, afterwards.
         wrong: photos that it still gets wrong: name, label, answer.
         remembered_before: accuracy on photos of the parent's own data; ``None`` without memory.
         remembered_after: likewise, afterwards.
@@ -113,6 +117,9 @@ class Lesson:
     after: float
     before_of: Mapping[str, float]
     after_of: Mapping[str, float]
+    again: int
+    new_before: float | None
+    new_after: float | None
     wrong: tuple[tuple[str, str, str], ...]
     remembered_before: float | None
     remembered_after: float | None
@@ -129,6 +136,7 @@ class Lesson:
                 name: {"before": self.before_of[name], "after": self.after_of[name]}
                 for name in self.before_of
             },
+            "taught_before": self.again,
             "remembered": {"before": self.remembered_before, "after": self.remembered_after},
             "temperature": self.head.temperature,
             "threshold": self.threshold,
@@ -144,8 +152,9 @@ class Lesson:
     @property
     def worse(self) -> str | None:
         """Why the new model is worse than its parent; ``None`` if it is not."""
-        if self.after < self.before:
-            return f"right on {self.after:.1%} of the photos, {self.before:.1%} before"
+        now, then = self.new_after, self.new_before
+        if now is not None and then is not None and now < then:
+            return f"right on {now:.1%} of the photos, {then:.1%} before"
         old, new = self.remembered_before, self.remembered_after
         if old is not None and new is not None and new < old - MOST_FORGOTTEN:
             return f"right on {new:.1%} of the photos that it learned from before, {old:.1%} before"
@@ -175,6 +184,9 @@ def learn(
     number = {name: place for place, name in enumerate(class_names)}
     x_nd = np.stack([one.embedding_d for one in examples]).astype(np.float32)
     labels_n = np.array([number[one.label] for one in examples], np.int64)
+    again_n, memory = _without(old.memory, x_nd)
+    old = replace(old, memory=memory)
+    new_n = ~again_n
     prior = _with_rows(old.head, len(class_names))
 
     def fitted(chosen_n: NDArray[np.bool_]) -> Head:
@@ -198,7 +210,9 @@ def learn(
     strange_n = np.zeros(len(x_nd))
     if familiar:
         familiar, strange_n = familiar.taught(x_nd, labels_n, fold_n)
-    calibrated = _calibrated(old, head, familiar, tested_nc, strange_n, labels_n)
+    calibrated = _calibrated(
+        old, head, familiar, tested_nc[new_n], strange_n[new_n], labels_n[new_n]
+    )
     head = calibrated.head
     remembered = _remembered(names, pupil, head, class_names, old.memory)
     return Lesson(
@@ -214,11 +228,15 @@ def learn(
         after=float(after_n.mean()),
         before_of=_by_class(before_n, labels_n, class_names),
         after_of=_by_class(after_n, labels_n, class_names),
+        again=int(again_n.sum()),
+        new_before=float(before_n[new_n].mean()) if new_n.any() else None,
+        new_after=float(after_n[new_n].mean()) if new_n.any() else None,
         wrong=_wrong(examples, tested_nc, class_names),
         remembered_before=remembered[0],
         remembered_after=remembered[1],
         warnings=(
             *([] if len(old.memory) else [NO_MEMORY]),
+            *_taught_before(int(again_n.sum()), len(examples)),
             *_contradictions(examples),
             *_warnings(tested_nc, labels_n, class_names),
         ),
@@ -360,6 +378,23 @@ def _remembered(
     return float(before.mean()), float(after.mean())
 
 
+def _without(memory: Memory, x_nd: Floats) -> tuple[NDArray[np.bool_], Memory]:
+    """Which photos (N,) were taught before, and the memory without them.
+
+    They are taught anew, perhaps by another name; and a fold that leaves them out must not find
+    them there.
+    """
+    rows_of: dict[bytes, list[int]] = {}
+    for row, embedding_d in enumerate(memory.embeddings):
+        if not memory.held_out[row]:
+            rows_of.setdefault(embedding_d.tobytes(), []).append(row)
+    found = [rows_of.get(one.tobytes(), []) for one in x_nd.astype(np.float16)]
+    gone = sorted({row for rows in found for row in rows})
+    kept = np.delete(np.arange(len(memory)), gone)
+    left = Memory(memory.embeddings[kept], memory.labels[kept], memory.held_out[kept])
+    return np.array([bool(rows) for rows in found], np.bool_), left
+
+
 def _longer(memory: Memory, x_nd: Floats, labels_n: NDArray[np.int64]) -> Memory:
     """The old memory and some of the taught photos."""
     chosen = spread(labels_n.tolist(), REMEMBERED)
@@ -389,6 +424,14 @@ def _wrong(
         for one, answer in zip(examples, answers_n, strict=True)
         if classes[answer] != one.label
     )
+
+
+def _taught_before(again: int, photos: int) -> Iterator[str]:
+    if again:
+        yield (
+            f"{again} of the {photos} photos were taught before, so their figures flatter; only "
+            "the others decide whether it got worse"
+        )
 
 
 def _contradictions(examples: Sequence[Example]) -> Iterator[str]:

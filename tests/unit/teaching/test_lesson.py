@@ -203,6 +203,35 @@ def test_a_photo_of_two_classes_is_named(pupil: Pupil) -> None:
     )
 
 
+def again(lesson: Lesson) -> Pupil:
+    return Pupil(lesson.classes, lesson.head, lesson.memory, lesson.threshold, risk=0.02)
+
+
+def test_photos_that_were_taught_before_are_counted_and_decide_nothing(pupil: Pupil) -> None:
+    first = learn(pupil, examples(12))
+    assert first.again == 0
+    fresh = [replace(one, digest=f"new{one.digest}") for one in examples(4, seed=70)]
+    second = learn(again(first), [*examples(12), *fresh])
+    alone = learn(again(first), fresh)
+    assert second.again == 36
+    assert second.new_before == alone.before
+    assert any("36 of the 48 photos were taught before" in line for line in second.warnings)
+    assert second.calibrated_on == alone.calibrated_on
+    assert not any("taught before" in line for line in alone.warnings)
+    nothing_new = learn(again(first), examples(12))
+    assert (nothing_new.new_before, nothing_new.new_after) == (None, None)
+    assert nothing_new.calibrated_on == int(pupil.memory.held_out.sum())
+
+
+def test_a_photo_is_remembered_by_the_name_that_it_was_given_last(pupil: Pupil) -> None:
+    taught = examples(6)
+    wrong = [replace(one, label="battery") for one in taught]
+    lesson = learn(again(learn(pupil, wrong)), taught)
+    remembered = lesson.memory.labels[len(pupil.memory) :]
+    assert len(remembered) == len(taught)
+    assert {lesson.classes[label] for label in remembered} == set(CLASSES)
+
+
 def test_temperature_and_threshold_come_from_photos_that_were_not_fitted(pupil: Pupil) -> None:
     lesson = learn(pupil, examples(each=25))
     rows = np.concatenate(
