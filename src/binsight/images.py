@@ -64,6 +64,7 @@ class ImageLimits:
 
 
 DEFAULT_LIMITS = ImageLimits()
+ROWS = 64
 
 
 def decode(
@@ -270,8 +271,12 @@ def _from_deep(name: str, image: Image.Image) -> Image.Image:
         raise UnreadableImageError(
             f"{name}: greyscale of mode {image.mode} has no known range; convert it to 8 or 16 bits"
         )
-    values = np.asarray(image, dtype=np.float64)
-    return Image.fromarray(np.round(values / 257.0).astype(np.uint8))
+    deep = np.asarray(image)
+    flat = np.empty(deep.shape, np.uint8)
+    for top in range(0, len(deep), ROWS):  # at once it would need four times as much memory
+        part = deep[top : top + ROWS].astype(np.uint32)
+        flat[top : top + ROWS] = (part + 128) // 257  # rounded: no number is half-way
+    return Image.fromarray(flat)
 
 
 def _from_array(name: str, array: np.ndarray, limits: ImageLimits) -> Image.Image:

@@ -155,6 +155,12 @@ def test_16_bit_grey_is_scaled_not_clipped(kind, deep, shown):
     assert_all(decode(encoded(image, kind)), (shown,) * 3)
 
 
+def test_every_value_of_16_bits_is_rounded():
+    values = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    shown = np.asarray(decode(encoded(Image.fromarray(values), "PNG")))[:, :, 0]
+    assert (shown == np.round(values / 257)).all()
+
+
 @pytest.mark.parametrize("mode", ["I", "F"])
 def test_grey_without_a_known_range_is_refused(mode):
     with pytest.raises(UnreadableImageError, match=r"deep\.tif: greyscale of mode . has no known"):
