@@ -127,7 +127,17 @@ def _loaded(
 
 
 def compare(parent: Answers, found: Answers) -> Parity:
-    """How alike two models' answers to the same photos are."""
+    """How alike two models' answers to the same photos are.
+
+    Raises:
+        ParityError: the second one's are no numbers.
+    """
+    broken = int((~np.isfinite(found.probs_nc)).any(axis=1).sum())
+    if broken:
+        raise ParityError(
+            f"it answers {broken} of {len(found.probs_nc)} photos with what is no number; take "
+            "another precision or format"
+        )
     same_n = parent.probs_nc.argmax(axis=1) == found.probs_nc.argmax(axis=1)
     novelty = None
     if parent.novelty_n is not None and found.novelty_n is not None:
