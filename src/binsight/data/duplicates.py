@@ -91,7 +91,7 @@ def _near_groups(thumbnails: Sequence[Image.Image]) -> NDArray[np.int64]:
         near = _distances(coarse[index], coarse[:index, 0]) <= COARSE_BITS  # (8, index)
         candidates = np.flatnonzero(near.any(axis=0))
         while candidates.size:
-            other, *_ = candidates
+            other = int(candidates[0])
             agreeing = fine(index)[near[:, other]]
             if _distances(agreeing, fine(other)[:1]).min() <= FINE_BITS:
                 group_n[group_n == group_n[index]] = group_n[other]

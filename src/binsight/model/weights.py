@@ -28,7 +28,14 @@ from .bundled import network_of_bundle
 from .network import Network, build, plain_model, take_apart
 from .origins import IMAGENET, NONE, names_bundle
 
-__all__ = ["CLASSES", "build_with_weights", "classes_of", "read_state", "write_state"]
+__all__ = [
+    "CLASSES",
+    "build_with_weights",
+    "classes_of",
+    "read_state",
+    "read_unaveraged_state",
+    "write_state",
+]
 
 CLASSES = "classes"  # key of their names, in a file of a run
 
@@ -100,6 +107,12 @@ def read_state(path: Path) -> dict[str, Tensor]:
     return _read(path).state
 
 
+def read_unaveraged_state(path: Path) -> dict[str, Tensor]:
+    """The network of a checkpoint as it goes on learning, where `read_state` gives its average."""
+    saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    return _of_network(saved.get("current_model_state", saved["state_dict"]))
+
+
 def write_state(
     path: Path, state: Mapping[str, Tensor], *, classes: Sequence[str], epoch: int
 ) -> None:
@@ -152,9 +165,13 @@ def _tensors(path: Path, loaded: object) -> dict[str, Tensor]:
         raise WeightsError(
             f"{path}: not a state dict; save one with torch.save(model.state_dict())"
         )
+    return _of_network(state) or dict(state)
+
+
+def _of_network(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What a checkpoint of a run holds of its network."""
     inside = "network."
-    network = {k.removeprefix(inside): v for k, v in state.items() if k.startswith(inside)}
-    return network or dict(state)
+    return {k.removeprefix(inside): v for k, v in state.items() if k.startswith(inside)}
 
 
 def _first_line(error: Exception) -> str:

@@ -140,11 +140,13 @@ def _digest_of_all(shown: Sequence[_Photo]) -> str:
 
 
 def _cache(classifier: Classifier, data: bytes, folder: Path | None, width: int) -> EmbeddingCache:
+    if folder is None:
+        return EmbeddingCache(None, width)
     # Teaching changes the head alone, so all descendants of a bundle share its embeddings; one
     # that was rounded has others.
     spec = classifier.metadata.preprocess.model_dump_json()
     key = hashlib.sha256(f"{network_digest(data)} {spec}".encode()).hexdigest()
-    return EmbeddingCache(folder / key[:16] if folder else None, width)
+    return EmbeddingCache(folder / key[:16], width)
 
 
 def _embeddings(

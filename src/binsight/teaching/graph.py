@@ -102,18 +102,11 @@ def network_digest(data: bytes) -> str:
     Lessons leave it as it is; rounding does not.
     """
     graph = onnx.load_from_string(data).graph
-    made_by = {output: node for node in graph.node for output in node.output}
-    values = {one.name: one for one in graph.initializer}
-    used, waiting = set(), ["embedding"]
-    while waiting:
-        name = waiting.pop()
-        if name not in used:
-            used.add(name)
-            waiting += made_by[name].input if name in made_by else []
+    _cut_after_embedding(graph)
     digest = hashlib.sha256()
-    for name in sorted(used & values.keys()):
-        array = numpy_helper.to_array(values[name])
-        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
+    for one in sorted(graph.initializer, key=lambda one: one.name):
+        array = numpy_helper.to_array(one)
+        digest.update(f"{one.name} {array.dtype} {array.shape}\n".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
 

@@ -14,6 +14,7 @@ from binsight.data.catalog import Catalog
 from binsight.data.dataset import evaluation_loader, training_loader
 from binsight.errors import MissingExtraError, RunError
 from binsight.model.network import Network
+from binsight.model.weights import read_unaveraged_state
 
 from .first import first_network
 from .keeping import Keeping
@@ -148,11 +149,7 @@ def _network(run: Run, resume: bool) -> Network:
     # weights may be gone. An average of equal numbers differs from them in the last digits, and
     # what was kept of frozen stages is known by every digit.
     network = first_network(run.recipe, str(run.last), run.facts.classes)
-    saved = torch.load(run.last, map_location="cpu", weights_only=True, mmap=True)
-    current = saved.get("current_model_state", {})
-    inside = "network."
-    state = {k.removeprefix(inside): v for k, v in current.items() if k.startswith(inside)}
-    network.load_state_dict(state or network.state_dict())
+    network.load_state_dict(read_unaveraged_state(run.last))
     return network
 
 

@@ -93,14 +93,11 @@ def main() -> None:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")
         app(prog_name="binsight")
-    except BinsightError as error:
-        message = printable(" ".join(str(error).split()))
-        sys.stderr.write(f"binsight: {message}\n")
-        sys.exit(2)
     except BrokenPipeError:
         # The reader (head, less) has seen enough; keep the interpreter from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except OSError as error:  # a full disk, a folder that may not be written
-        sys.stderr.write(f"binsight: {printable(' '.join(str(error).split()))}\n")
+    except (BinsightError, OSError) as error:  # OSError: a full disk, a folder of others
+        message = printable(" ".join(str(error).split()))
+        sys.stderr.write(f"binsight: {message}\n")
         sys.exit(2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import chain, count
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +12,7 @@ from binsight.errors import ImageError
 from binsight.runtime import Classifier
 
 from .models import ModelOption
+from .sorting import numbered
 from .terminal import printable
 
 
@@ -42,13 +42,8 @@ def correct(
         )
     if broken < len(photos):
         given = f" --model {printable(model)}" if model else ""
-        typer.echo(f"next: binsight teach {printable(to)}{given} --out {_free('my.onnx')}")
+        # Whoever pastes this is to overwrite nothing.
+        out = next(name for name in numbered("my", ".onnx") if not Path(name).exists())
+        typer.echo(f"next: binsight teach {printable(to)}{given} --out {out}")
     if broken:
         raise typer.Exit(1)
-
-
-def _free(name: str) -> str:
-    """A file's name that is not taken, so that a command that is pasted overwrites nothing."""
-    path = Path(name)
-    names = (f"{path.stem}-{number}{path.suffix}" for number in count(2))
-    return next(one for one in chain([name], names) if not Path(one).exists())

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from binsight.bundle import Precision
 from binsight.errors import UsageError
+
+
+def _share(what: str, usual: float) -> Any:
+    return typer.Option(help=what, min=0, max=1, show_default=f"{usual}, or a bundle's")
 
 
 def export(
@@ -36,22 +40,10 @@ def export(
         str, typer.Option(help="Part of the split that int8 is calibrated on.")
     ] = "train",
     risk: Annotated[
-        float | None,
-        typer.Option(
-            help="Largest share of wrong answers among the sure ones.",
-            min=0,
-            max=1,
-            show_default="0.02, or a bundle's",
-        ),
+        float | None, _share("Largest share of wrong answers among the sure ones.", 0.02)
     ] = None,
     accepted: Annotated[
-        float | None,
-        typer.Option(
-            help="Share of known photos that may not count as strange.",
-            min=0,
-            max=1,
-            show_default="0.9, or a bundle's",
-        ),
+        float | None, _share("Share of known photos that may not count as strange.", 0.9)
     ] = None,
     licence: Annotated[
         str | None,

@@ -14,7 +14,7 @@ from pathlib import Path
 from binsight.errors import UsageError
 from binsight.files import replacing
 
-__all__ = ["Sorter", "folder_names", "is_inside"]
+__all__ = ["Sorter", "folder_names", "is_inside", "numbered"]
 
 LONGEST = 60  # letters of a folder's name; file systems allow 255 bytes
 FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"/\\|?*\ud800-\udfff]')
@@ -61,7 +61,7 @@ class Sorter:
         folder = self._folders[answer]
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            for name in _numbered(photo.stem, photo.suffix):
+            for name in numbered(photo.stem, photo.suffix):
                 if _is_copy(photo, folder / name) or _copied(photo, folder / name):
                     return folder / name
         except OSError as error:
@@ -79,13 +79,14 @@ def folder_names(answers: Iterable[str]) -> list[str]:
     for answer in answers:
         plain = FORBIDDEN.sub("_", unicodedata.normalize("NFC", answer))
         plain = plain[:LONGEST].strip(". ") or "_"
-        name = next(name for name in _numbered(plain) if name.casefold() not in taken)
+        name = next(name for name in numbered(plain) if name.casefold() not in taken)
         taken.add(name.casefold())
         names.append(name)
     return names
 
 
-def _numbered(stem: str, suffix: str = "") -> Iterator[str]:
+def numbered(stem: str, suffix: str = "") -> Iterator[str]:
+    """A file's name, then the same with ever higher numbers, for when it is taken."""
     yield f"{stem}{suffix}"
     yield from (f"{stem}-{number}{suffix}" for number in count(2))
 
