@@ -148,13 +148,15 @@ async def _classify(
 ) -> Response:
     """One photo that cannot be used is a problem; among several it has its error in its place."""
     work = _work(request)
-    with work.places.one():
-        body = await read_body(request, work.settings, max_photos=work.settings.max_photos)
-        model = work.model
-        try:
-            told = await work.tell(model, body.photos, heatmap=heatmap == "true")
-        except UnexplainableError as error:
-            raise RefusedError(422, "this model has no heat maps; leave out heatmap") from error
+    work.places.check()
+    with work.room.one() as room:
+        body = await read_body(request, work.settings, room, max_photos=work.settings.max_photos)
+        with work.places.one():
+            model = work.model
+            try:
+                told = await work.tell(model, body.photos, heatmap=heatmap == "true")
+            except UnexplainableError as error:
+                raise RefusedError(422, "this model has no heat maps; leave out heatmap") from error
     failed = [one for one in told if isinstance(one.answer, ImageError)]
     _note(request, photos=len(told), unusable=len(failed))
     if len(told) == 1 and failed:
@@ -174,11 +176,13 @@ async def _correct(
     folder = work.settings.corrections
     if folder is None:
         raise RefusedError(403, "this service keeps no corrections; start it with --corrections")
-    with work.places.one():
-        body = await read_body(request, work.settings, max_photos=1, fields=["label"])
-        model = work.model
+    work.places.check()
+    with work.room.one() as room:
+        body = await read_body(request, work.settings, room, max_photos=1, fields=["label"])
         chosen = _label(body, label)
-        path, told = await work.keep(folder, model, body.photos[0], chosen)
+        with work.places.one():
+            model = work.model
+            path, told = await work.keep(folder, model, body.photos[0], chosen)
     return JSONResponse(
         {
             "file": path.as_posix(),

@@ -16,6 +16,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
 
+from .places import BodyRoom
 from .problems import RefusedError
 from .settings import Settings
 
@@ -60,24 +61,30 @@ class Body:
 
 
 async def read_body(
-    request: Request, settings: Settings, *, max_photos: int, fields: Collection[str] = ()
+    request: Request,
+    settings: Settings,
+    room: BodyRoom,
+    *,
+    max_photos: int,
+    fields: Collection[str] = (),
 ) -> Body:
     """Read a body.
 
     Args:
         request: whose body nobody has read yet.
         settings: with the limits.
+        room: which the body takes, and has until it is given back.
         max_photos: that it may hold.
         fields: names of text fields that a form may have.
 
     Raises:
         RefusedError: 400 broken form; 408 too slow; 413 too much; 415 another form; 422 no photo,
-            or a field that is not known.
+            or a field that is not known; 503 no room.
     """
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     media_type = kind.decode("latin-1").lower()
     _check_headers(request, media_type, settings)
-    chunks = _counted(request, settings.max_request_bytes)
+    chunks = _counted(request, settings.max_request_bytes, room)
     try:
         async with asyncio.timeout(settings.body_seconds):
             if media_type == FORM:
@@ -109,12 +116,11 @@ def _check_headers(request: Request, media_type: str, settings: Settings) -> Non
         raise _too_much(settings.max_request_bytes)
 
 
-async def _counted(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
-    total = 0
+async def _counted(request: Request, max_bytes: int, room: BodyRoom) -> AsyncIterator[bytes]:
     async for chunk in request.stream():
-        total += len(chunk)
-        if total > max_bytes:
+        if room.bytes + len(chunk) > max_bytes:
             raise _too_much(max_bytes)
+        room.take(len(chunk))
         yield chunk
 
 

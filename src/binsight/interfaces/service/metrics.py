@@ -17,6 +17,7 @@ from prometheus_client import (
 from binsight.errors import ImageError
 from binsight.runtime import Prediction
 
+from .places import Places, Room
 from .problems import status_of
 
 __all__ = ["Metrics"]
@@ -28,11 +29,11 @@ class Metrics:
     """What is counted. Labels have few values, none of which a client makes up.
 
     Args:
-        places: requests that are let in at once.
-        taken: says how many are in.
+        places: for requests.
+        room: for bodies.
     """
 
-    def __init__(self, places: int, taken: Callable[[], int]) -> None:
+    def __init__(self, places: Places, room: Room) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
@@ -78,10 +79,14 @@ class Metrics:
         self._model = Gauge(
             "binsight_model_info", "The bundle that answers.", ["digest"], registry=self.registry
         )
-        limit = Gauge("binsight_places", "Requests let in at once.", registry=self.registry)
-        limit.set(places)
-        running = Gauge("binsight_places_taken", "Requests now let in.", registry=self.registry)
-        running.set_function(taken)
+        self._now("binsight_places", "Requests let in at once.", lambda: places.number)
+        self._now("binsight_places_taken", "Requests now let in.", lambda: places.taken)
+        self._now("binsight_bodies", "Bodies that arrive or are held.", lambda: room.bodies)
+        self._now("binsight_body_bytes", "Bytes of these that are there.", lambda: room.bytes)
+        self._now("binsight_body_bytes_most", "That may be there.", lambda: room.max_bytes)
+
+    def _now(self, name: str, description: str, value: Callable[[], int]) -> None:
+        Gauge(name, description, registry=self.registry).set_function(value)
 
     def photo(self, answer: Prediction | ImageError) -> None:
         """Count one photo."""

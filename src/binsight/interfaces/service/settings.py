@@ -62,5 +62,10 @@ class Settings:
 
     @property
     def places(self) -> int:
-        """Requests that are let in at once."""
+        """Requests that are worked on, or wait for that, at once."""
         return self.workers + self.waiting
+
+    @property
+    def body_bytes(self) -> int:
+        """Bytes of all bodies that are held at once."""
+        return self.places * self.max_request_bytes

@@ -17,11 +17,13 @@ from .bodies import Sent
 from .logs import logger
 from .metrics import Metrics
 from .model import Model, Told, Watched
-from .places import Places
+from .places import Places, Room
 from .problems import RefusedError, full, status_of
 from .settings import Settings
 
 __all__ = ["Work"]
+
+MOST_BODIES = 500  # half of the files that a process may commonly have open; each is a connection
 
 T = TypeVar("T")
 
@@ -39,7 +41,8 @@ class Work:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.places = Places(settings.places)
-        self.metrics = Metrics(settings.places, lambda: self.places.taken)
+        self.room = Room(settings.body_bytes, MOST_BODIES)
+        self.metrics = Metrics(self.places, self.room)
         self.stopping = False
         self._watched = Watched(settings, taken=self._taken, failed=self._failed)
 

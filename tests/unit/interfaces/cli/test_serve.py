@@ -74,7 +74,7 @@ def test_it_finishes_what_was_begun_before_it_stops(served: subprocess.Popen[str
         head = "POST /v1/classify HTTP/1.1", "Host: a", "Content-Type: image/png"
         lines = [*head, f"Content-Length: {len(photo)}", "", ""]
         connection.sendall("\r\n".join(lines).encode() + photo[:100])
-        while "binsight_places_taken 1.0" not in urlopen(f"{url}/metrics").read().decode():
+        while "binsight_bodies 1.0" not in urlopen(f"{url}/metrics").read().decode():
             pass
         os.kill(served.pid, signal.SIGTERM)
         log_line(served, "Shutting down")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from serving import JPEG, encoded, service
 from small_bundle import expected_probs, squares, write_small_bundle
@@ -18,9 +21,11 @@ from structlog.testing import capture_logs
 
 from binsight.errors import BinsError, UsageError
 from binsight.images import ImageLimits
+from binsight.interfaces.service import work as work_module
 from binsight.interfaces.service.application import create_app
 from binsight.interfaces.service.edge import Drained
 from binsight.interfaces.service.model import Model
+from binsight.interfaces.service.places import Room
 from binsight.interfaces.service.settings import Settings
 
 DEADLINE = 60.0  # seconds; reached only if what is waited for never comes
@@ -89,26 +94,120 @@ def test_when_full_the_others_are_told_at_once_and_the_rest_is_served(
     assert app.state.work.places.taken == 0
 
 
-def test_a_slow_body_gives_its_place_back(tmp_path: Path) -> None:
-    bundle = write_small_bundle(tmp_path / "a.onnx")
-    settings = Settings(model=str(bundle.path), workers=1, waiting=0, body_seconds=0.05)
-    app = create_app(settings)
+@dataclass
+class Slow:
+    """Clients of the service, asked from one event loop, some of which end their bodies late."""
+
+    app: FastAPI
+    client: httpx.AsyncClient
+    begun: list[asyncio.Task[httpx.Response]] = field(default_factory=list)
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def room(self) -> Room:
+        room: Room = self.app.state.work.room
+        return room
+
+    async def begin(self, data: bytes, rest: bytes = b"") -> None:
+        """Send data, and the rest when all are told to go on."""
+        before = self.room.bytes
+
+        async def body() -> Any:
+            yield data
+            await self.go_on.wait()
+            yield rest
+
+        self.begun.append(asyncio.create_task(self.ask(body())))
+        while self.room.bytes == before and not self.begun[-1].done():
+            await asyncio.sleep(0)
+
+    async def ask(self, content: Any) -> httpx.Response:
+        return await self.client.post("/v1/classify", content=content, headers=JPEG)
+
+    async def end(self) -> list[int]:
+        """Let all go on; their statuses."""
+        self.go_on.set()
+        return [(await one).status_code for one in self.begun]
+
+
+@asynccontextmanager
+async def slow_clients(bundle: Path, **settings: Any) -> AsyncIterator[Slow]:
+    app = create_app(Settings(model=str(bundle), **settings))
     app.state.work.start()
-
-    async def never_ending() -> Any:
-        yield b"x"
-        await asyncio.sleep(0.5)
-        yield b"y"
-
-    async def ask() -> httpx.Response:
-        transport = httpx.ASGITransport(app=app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            return await client.post("/v1/classify", content=never_ending(), headers=JPEG)
-
+    transport = httpx.ASGITransport(app=app)
     with capture_logs():
-        assert asyncio.run(ask()).status_code == 408
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            yield Slow(app, client)
     app.state.work.close()
-    assert app.state.work.places.taken == 0
+    room, places = app.state.work.room, app.state.work.places
+    assert (places.taken, room.bodies, room.bytes) == (0, 0, 0), "all was given back"
+
+
+def test_a_body_that_does_not_end_is_given_up(tmp_path: Path) -> None:
+    bundle = write_small_bundle(tmp_path / "a.onnx")
+
+    async def ask() -> list[int]:
+        async with slow_clients(bundle.path, body_seconds=0.05) as clients:
+            await clients.begin(b"x")
+            return [(await one).status_code for one in clients.begun]
+
+    assert asyncio.run(ask()) == [408]
+
+
+def test_bodies_that_arrive_slowly_keep_nobody_out(tmp_path: Path) -> None:
+    bundle, photo = write_small_bundle(tmp_path / "a.onnx"), encoded(squares(1)[0])
+
+    async def ask() -> tuple[httpx.Response, list[int]]:
+        async with slow_clients(bundle.path, workers=1, waiting=3) as clients:
+            for _ in range(20):
+                await clients.begin(photo[:100], photo[100:])
+            assert clients.room.bodies == 20
+            return await clients.ask(photo), await clients.end()
+
+    answer, begun = asyncio.run(ask())
+    assert answer.status_code == 200
+    assert 200 in begun
+    assert set(begun) <= {200, 503}
+
+
+def test_bodies_have_so_much_room_together(tmp_path: Path) -> None:
+    bundle, photo = write_small_bundle(tmp_path / "a.onnx"), encoded(squares(1)[0])
+    limits = ImageLimits(max_bytes=len(photo))
+    limited = {"workers": 1, "waiting": 1, "limits": limits, "max_request_bytes": len(photo)}
+
+    async def ask() -> tuple[httpx.Response, list[int], httpx.Response]:
+        async with slow_clients(bundle.path, **limited) as clients:
+            for _ in range(2):
+                await clients.begin(photo[:-1], photo[-1:])
+            refused = await clients.ask(photo)
+            return refused, await clients.end(), await clients.ask(photo)
+
+    refused, begun, after = asyncio.run(ask())
+    assert (refused.status_code, refused.json()["detail"]) == (
+        503,
+        "no room for more photos now; try again",
+    )
+    assert int(refused.headers["retry-after"]) > 0
+    assert begun == [200, 200]
+    assert after.status_code == 200
+
+
+def test_so_many_bodies_arrive_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work_module, "MOST_BODIES", 2)
+    bundle, photo = write_small_bundle(tmp_path / "a.onnx"), encoded(squares(1)[0])
+
+    async def ask() -> tuple[httpx.Response, list[int]]:
+        async with slow_clients(bundle.path, workers=1, waiting=1) as clients:
+            for _ in range(2):
+                await clients.begin(photo[:9], photo[9:])
+            return await clients.ask(photo), await clients.end()
+
+    refused, begun = asyncio.run(ask())
+    assert (refused.status_code, refused.json()["detail"]) == (
+        503,
+        "too many requests send at once; try again",
+    )
+    assert begun == [200, 200]
 
 
 def test_a_replaced_bundle_answers_without_dropping_what_was_begun(
