@@ -161,6 +161,16 @@ def test_csv_says_what_json_says(photos: Path, bins: Path, mine: tuple[str, Path
         assert row["bin"] == (other["bin"]["name"] or "ask a person")
 
 
+def test_csv_has_no_path_that_a_spreadsheet_would_run(photos: Path, mine: tuple[str, Path]) -> None:
+    (photos / "metal.png").rename(photos / "=1+1.png")
+    names = ["=1+1.png", "glass.png"]
+    rows = csv_rows(output("classify", *names, "--csv", "--copy-to", "@out", *mine, cwd=photos))
+    assert [row["path"] for row in rows] == ["./=1+1.png", "glass.png"]
+    copies = [row["copy"] for row in rows]
+    assert copies == ["./@out/metal/=1+1.png", "./@out/glass/glass.png"]
+    assert all((photos / copy).is_file() for copy in copies)
+
+
 def test_a_class_that_is_called_like_a_column(photos: Path, tmp_path: Path) -> None:
     bundle = write_small_bundle(tmp_path / "odd.onnx", classes=("path", "metal", "error"))
     text = output("classify", photos, "--csv", "--model", bundle.path)

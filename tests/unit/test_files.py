@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from binsight.files import drafting, replacing, write_text
+from binsight.files import creating, drafting, replacing, write_text
 
 
 def test_text_is_written_with_its_folders(tmp_path):
@@ -43,6 +43,32 @@ def test_failure_leaves_the_target_and_nothing_else(tmp_path, failure):
         write()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_what_is_created_takes_no_name_that_is_taken(tmp_path, monkeypatch, links):
+    if not links:
+        monkeypatch.setattr("binsight.files.os.link", without_links)
+    (tmp_path / "dangling.txt").symlink_to(tmp_path / "elsewhere")
+    with creating(tmp_path / "new.txt") as temporary:
+        temporary.write_text("new")
+    for name in ("new.txt", "dangling.txt"):
+        with pytest.raises(FileExistsError), creating(tmp_path / name) as temporary:
+            temporary.write_text("other")
+    assert (tmp_path / "new.txt").read_text() == "new"
+    assert {path.name for path in tmp_path.iterdir()} == {"new.txt", "dangling.txt"}
+
+
+def without_links(*_):
+    raise PermissionError("Operation not permitted")
+
+
+def test_what_is_created_is_never_half_there(tmp_path):
+    with creating(tmp_path / "new.txt") as temporary:
+        temporary.write_text("half")
+        assert not (tmp_path / "new.txt").exists()
+        temporary.write_text("whole")
+    assert (tmp_path / "new.txt").read_text() == "whole"
 
 
 def test_failure_without_a_target_leaves_nothing(tmp_path):

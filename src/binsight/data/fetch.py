@@ -164,6 +164,8 @@ def _from_archive(archive: Path, work: Path, out: Path, limits: UnpackLimits) ->
     try:
         left_out = unpack_photos(archive, unpacked, limits=limits)
         return _publish(unpacked, work, out, shutil.move, left_out)
+    except CatalogError as error:  # others can make something of it
+        raise CatalogError(f"{error}; the archive is kept: {archive}") from error
     except DataError:
         archive.unlink()  # to resume it would fail again
         raise

@@ -546,9 +546,14 @@ def test_a_damaged_archive_is_one_line(site: Site, tmp_path: Path, kind: str) ->
 @pytest.mark.parametrize("names", [["1.jpg", "2.jpg"], ["only/1.jpg"], ["a/notes.txt", "b/c.txt"]])
 def test_no_class_folders(site: Site, tmp_path: Path, names: list[str]) -> None:
     site.body = zip_bytes(dict.fromkeys(names, PHOTO))
+    with pytest.raises(CatalogError, match="no class folders") as caught:
+        fetch(site.url(), tmp_path / "photos")
+    kept = tmp_path / ".photos.partial" / "download"
+    assert str(caught.value).endswith(f"the archive is kept: {kept}")
+    assert kept.read_bytes() == site.body
     with pytest.raises(CatalogError, match="no class folders"):
         fetch(site.url(), tmp_path / "photos")
-    assert list(tmp_path.iterdir()) == []
+    assert site.served == [len(site.body), 0]
 
 
 def test_two_sets_of_classes_are_not_guessed_between(site: Site, tmp_path: Path) -> None:

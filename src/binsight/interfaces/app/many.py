@@ -11,13 +11,12 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from binsight import Bins
+from binsight.interfaces.spreadsheets import plain
 
 from . import one, parts, words
 from .desk import Desk, Seen
 
 __all__ = ["as_csv", "show"]
-
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def show(desk: Desk, seen: Sequence[Seen], bins: Bins | None) -> None:
@@ -56,7 +55,7 @@ def as_csv(classes: Sequence[str], seen: Sequence[Seen], where: Sequence[str]) -
         probs = [f"{told.probs[name]:.6f}" for name in classes]
         values = [photo.photo.name, told.label, f"{told.confidence:.6f}"]
         values += [str(told.sure).lower(), told.why or "", *probs, into]
-        lines.writerow([f"'{one}" if one.startswith(FORMULA) else one for one in values])
+        lines.writerow(map(plain, values))
     return text.getvalue()
 
 

@@ -14,6 +14,7 @@ import typer
 
 from binsight import Decision
 from binsight.errors import ImageError
+from binsight.interfaces.spreadsheets import plain_path
 from binsight.runtime import Prediction
 
 __all__ = ["Classified", "CsvLines", "JsonLines", "Lines"]
@@ -88,7 +89,8 @@ class JsonLines:
 class CsvLines:
     """Comma-separated values with a header: the answer, a probability for each class, the bin.
 
-    The columns are the same for every photo; ``copies`` adds one for where the copy lies.
+    The columns are the same for every photo; ``copies`` adds one for where the copy lies. A path
+    that a spreadsheet would run as a formula begins with ``./``.
     """
 
     FIRST = ("path", "label", "confidence", "sure")
@@ -114,7 +116,8 @@ class CsvLines:
             confidence, *probs = (f"{share:.6f}" for share in shares)
             said = [told.label, confidence, str(told.sure).lower(), *probs]
         where = one.decision.name if one.decision else ""
-        values = [str(one.path), *said, where, one.error, str(one.copy or "")]
+        copy = plain_path(one.copy) if one.copy else ""
+        values = [plain_path(one.path), *said, where, one.error, copy]
         _print_csv(values[: len(self.FIRST) + len(self._classes) + len(self._last)])
 
 

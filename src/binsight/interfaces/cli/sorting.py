@@ -7,12 +7,13 @@ import os
 import re
 import shutil
 import unicodedata
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
 from binsight.errors import UsageError
-from binsight.files import replacing
+from binsight.files import creating
 
 __all__ = ["Sorter", "folder_names", "is_inside", "numbered"]
 
@@ -44,6 +45,7 @@ class Sorter:
         self._folders = {
             answer: folder / name for answer, name in zip([None, *answers], names, strict=True)
         }
+        self._namesakes: dict[Path, _Namesakes] = {}
 
     def copy(self, photo: Path, answer: str | None) -> Path:
         """Copy a photo, and return where its copy lies.
@@ -59,13 +61,38 @@ class Sorter:
             UsageError: the copy cannot be written.
         """
         folder = self._folders[answer]
+        place = folder / photo.name
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            for name in numbered(photo.stem, photo.suffix):
-                if _is_copy(photo, folder / name) or _copied(photo, folder / name):
-                    return folder / name
+            if _is_copy(photo, place) or _copied(photo, place):
+                return place
+            return self._namesakes.setdefault(place, _Namesakes(place)).copy(photo)
         except OSError as error:
             raise UsageError(f"cannot copy {photo} to {folder}: {error.strerror}") from error
+
+
+class _Namesakes:
+    """The other photos of one name in one folder, each asked for by its size, not one by one.
+
+    Args:
+        place: of the first of them.
+    """
+
+    def __init__(self, place: Path) -> None:
+        self._untried = (place.with_name(name) for name in _more(place.stem, place.suffix))
+        self._of_size: dict[int, list[Path]] = defaultdict(list)
+
+    def copy(self, photo: Path) -> Path:
+        alike = self._of_size[photo.stat().st_size]
+        for place in alike:
+            if _is_copy(photo, place):
+                return place
+        for place in self._untried:
+            if _is_copy(photo, place) or _copied(photo, place):
+                alike.append(place)
+                return place
+            if place.is_file():
+                self._of_size[place.stat().st_size].append(place)
         raise AssertionError("numbers do not end")
 
 
@@ -88,7 +115,11 @@ def folder_names(answers: Iterable[str]) -> list[str]:
 def numbered(stem: str, suffix: str = "") -> Iterator[str]:
     """A file's name, then the same with ever higher numbers, for when it is taken."""
     yield f"{stem}{suffix}"
-    yield from (f"{stem}-{number}{suffix}" for number in count(2))
+    yield from _more(stem, suffix)
+
+
+def _more(stem: str, suffix: str) -> Iterator[str]:
+    return (f"{stem}-{number}{suffix}" for number in count(2))
 
 
 def _refuse_overlap(folder: Path, source: Path) -> None:
@@ -114,14 +145,11 @@ def _is_copy(photo: Path, place: Path) -> bool:
 
 def _copied(photo: Path, place: Path) -> bool:
     """Copy to a name that is still free; if it is not, do nothing and say so."""
-    try:
-        place.open("xb").close()  # holds the name, so that no other process writes to it
-    except FileExistsError:
+    if os.path.lexists(place):
         return False
     try:
-        with replacing(place) as temporary:
+        with creating(place) as temporary:
             shutil.copy2(photo, temporary)
-    except BaseException:
-        place.unlink(missing_ok=True)
-        raise
+    except FileExistsError:
+        return False
     return True

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from binsight.errors import UsageError
+from binsight.interfaces.cli import sorting
 from binsight.interfaces.cli.sorting import Sorter, folder_names
 
 
@@ -47,6 +48,28 @@ def test_nothing_is_overwritten_and_nothing_is_there_twice(tmp_path: Path) -> No
         "a-2.jpg": "two",
         "a-3.jpg": "three",
     }
+
+
+def test_of_many_photos_of_one_name_each_looks_at_few(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[Path] = []
+    is_copy = sorting.filecmp.cmp
+
+    def noted(photo: Path, place: Path, *, shallow: bool) -> bool:
+        looked_at.append(place)
+        return is_copy(photo, place, shallow=shallow)
+
+    monkeypatch.setattr(sorting.filecmp, "cmp", noted)
+    photos = [photo(tmp_path / str(n), "a.jpg", "x" * (n + 1)) for n in range(40)]
+    into = sorter(tmp_path / "out")
+    copies = [into.copy(one, "glass") for one in photos]
+    assert [copy.name for copy in copies[:3]] == ["a.jpg", "a-2.jpg", "a-3.jpg"]
+    again = sorter(tmp_path / "out")
+    assert [again.copy(one, "glass") for one in reversed(photos)] == copies[::-1]
+    assert [into.copy(one, "glass") for one in photos] == copies
+    assert len(files(tmp_path / "out")) == 40
+    assert len(looked_at) < 40 * 8
 
 
 def test_a_dangling_link_is_not_written_through(tmp_path: Path) -> None:
