@@ -126,6 +126,16 @@ def test_options_that_make_no_sense(
     assert not out.exists()
 
 
+def test_what_is_no_bundle_is_not_overwritten(
+    bundle: SmallBundle, photos: Path, tmp_path: Path
+) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("kept")
+    line = refusal("teach", photos, "--model", bundle.path, "--out", notes)
+    assert "a bundle ends in .onnx" in line
+    assert notes.read_text() == "kept"
+
+
 def test_corrections_become_teaching(
     bundle: SmallBundle, photos: Path, tmp_path: Path, home: dict[str, str]
 ) -> None:

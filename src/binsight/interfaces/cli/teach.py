@@ -44,6 +44,8 @@ def teach(
 
     Three to ten photos of each class help. A folder with a new name makes a new class.
     """
+    if out.suffix != ".onnx":  # a photo or a list, say, that would be gone
+        raise UsageError(f"{out}: a bundle ends in .onnx; give that --out")
     rename = _parsed(renames or [])
     classifier = Classifier(model)
     catalog = _catalog(photos)
