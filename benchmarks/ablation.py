@@ -28,9 +28,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from scipy.stats import binomtest
 
+from binsight.data.labelled import labelled_part
 from binsight.data.split import UNUSED, Split, read_split, write_split
 from binsight.evaluation.scored import read_predictions, write_predictions
-from binsight.evaluation.scoring import RunModel, labelled_part, score
+from binsight.evaluation.scoring import RunModel, score
 from binsight.files import write_text
 from binsight.training.checkpoints import last_network
 from binsight.training.run import open_run

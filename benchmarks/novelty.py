@@ -44,9 +44,9 @@ from scipy.special import logsumexp
 from binsight import Classifier
 from binsight.bundle import read_verified
 from binsight.data.catalog import scan
+from binsight.data.labelled import labelled_part
 from binsight.data.split import read_split
 from binsight.evaluation.novelty import novelty_metrics
-from binsight.evaluation.scoring import labelled_part
 from binsight.novelty import SHRINKAGE, fit_known
 from binsight.teaching.graph import read_head
 from binsight.teaching.head import Head

@@ -23,8 +23,9 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import load_file  # noqa: E402
 
 from binsight.data.dataset import evaluation_loader  # noqa: E402
+from binsight.data.labelled import labelled_part  # noqa: E402
 from binsight.errors import RunError, SplitError, TrainingError  # noqa: E402
-from binsight.evaluation.scoring import labelled_part, score_run  # noqa: E402
+from binsight.evaluation.scoring import score_run  # noqa: E402
 from binsight.model.weights import build_with_weights, read_state  # noqa: E402
 from binsight.training.checkpoints import best_network, last_network  # noqa: E402
 from binsight.training.curves import rank  # noqa: E402

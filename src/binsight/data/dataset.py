@@ -12,7 +12,6 @@ import gc
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,35 +23,15 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from binsight.images import decode
 from binsight.preprocess import PreprocessSpec, apply
 
+from .labelled import LabelledPhotos
+
 __all__ = [
-    "LabelledPhotos",
     "Views",
     "evaluation_loader",
     "mixed_seed",
     "start_worker",
     "training_loader",
 ]
-
-
-@dataclass(frozen=True)
-class LabelledPhotos:
-    """Files and class numbers, side by side; SHA-256 of the files where views need it."""
-
-    files: Sequence[Path]
-    labels: Sequence[int]
-    digests: Sequence[str] = ()
-
-    def __post_init__(self) -> None:
-        assert len(self.files) == len(self.labels)
-        assert len(self.digests) in {0, len(self.files)}
-
-    def __add__(self, others: LabelledPhotos) -> LabelledPhotos:
-        """These photos, then others."""
-        return LabelledPhotos(
-            [*self.files, *others.files],
-            [*self.labels, *others.labels],
-            [*self.digests, *others.digests],
-        )
 
 
 @dataclass(frozen=True)

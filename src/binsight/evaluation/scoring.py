@@ -6,17 +6,15 @@ A run answers with its best checkpoint; how a bundle does, and what both have in
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from binsight.calibration import softmax
-from binsight.data.catalog import Catalog
-from binsight.data.dataset import LabelledPhotos
-from binsight.data.split import Split
-from binsight.errors import ImageError, SplitError
+from binsight.data.labelled import LabelledPhotos
+from binsight.errors import ImageError
 from binsight.images import ImageSource
 from binsight.model.network import Network
 from binsight.preprocess import PreprocessSpec, load
@@ -30,49 +28,12 @@ from .scored import Scored
 
 __all__ = [
     "RunModel",
-    "choose_part",
-    "labelled_part",
     "score",
     "score_bundle",
     "score_run",
 ]
 
 BATCH = 32
-
-
-def choose_part(split: Split) -> str:
-    """The part to evaluate on when none is named: ``test``, or else ``val``.
-
-    Raises:
-        SplitError: the split has neither.
-    """
-    for part in ("test", "val"):
-        if part in split.parts:
-            return part
-    raise SplitError(f"name a part to evaluate on; the split has {', '.join(split.parts)}")
-
-
-def labelled_part(
-    catalog: Catalog, split: Split | None, part: str | None, classes: Sequence[str]
-) -> tuple[tuple[str, ...], LabelledPhotos]:
-    """Paths, files and class numbers of one part, or of all photos where there is no split.
-
-    Raises:
-        SplitError: no such part, or a class that the model does not know.
-    """
-    label_of = {photo.path: photo.label for photo in catalog.photos}
-    paths = tuple(label_of) if split is None else split.paths(part or choose_part(split))
-    gone = [path for path in paths if path not in label_of]
-    if gone:
-        raise SplitError(f"{len(gone)} photos of the part are missing, such as {gone[0]}")
-    number = {name: index for index, name in enumerate(classes)}
-    strange = sorted({label_of[path] for path in paths} - set(number))
-    if strange:
-        raise SplitError(
-            f"class {strange[0]!r} is not one that the model knows ({', '.join(classes)})"
-        )
-    labels = [number[label_of[path]] for path in paths]
-    return paths, LabelledPhotos([catalog.root / path for path in paths], labels)
 
 
 class RunModel:

@@ -31,10 +31,9 @@ from binsight.bundle import (
 )
 from binsight.calibration import choose_threshold, fit_temperature, softmax
 from binsight.data.catalog import Catalog
-from binsight.data.dataset import LabelledPhotos
+from binsight.data.labelled import LabelledPhotos, labelled_part
 from binsight.errors import SplitError
 from binsight.evaluation.scored import Scored
-from binsight.evaluation.scoring import labelled_part
 from binsight.model.network import Network
 from binsight.novelty import SCORE, choose_limit, fit_known
 from binsight.runtime.parity import write_if_alike
@@ -155,9 +154,7 @@ def _shown(
     """Some training photos, evenly over classes and sources, and all validation photos."""
     paths, photos = labelled_part(catalog, run.split, "train", run.facts.classes)
     fitted = _spread_over_classes(run, paths, FITTED)
-    learned = LabelledPhotos(
-        [photos.files[place] for place in fitted], [photos.labels[place] for place in fitted]
-    )
+    learned = photos.at(fitted)
     val_paths, held = labelled_part(catalog, run.split, "val", run.facts.classes)
     logits, embeddings = outputs_of(
         network, learned + held, run.recipe.preprocess, progress=progress

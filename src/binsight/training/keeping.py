@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from binsight.data.dataset import LabelledPhotos, Views
+from binsight.data.dataset import Views
+from binsight.data.labelled import LabelledPhotos
 from binsight.model.network import Network
 from binsight.preprocess import apply
 

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from binsight.data.dataset import LabelledPhotos, evaluation_loader
+from binsight.data.dataset import evaluation_loader
+from binsight.data.labelled import LabelledPhotos
 from binsight.model.network import Network
 from binsight.preprocess import PreprocessSpec
 

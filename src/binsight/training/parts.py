@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from binsight.data.catalog import Catalog
-from binsight.data.dataset import LabelledPhotos, Views
+from binsight.data.dataset import Views
+from binsight.data.labelled import LabelledPhotos, labelled_part
 
 from .augmentation import augmenter
 from .run import Run
@@ -17,14 +18,7 @@ def labelled(run: Run, catalog: Catalog, part: str) -> LabelledPhotos:
     Raises:
         SplitError: no such part.
     """
-    paths = run.split.paths(part)
-    number = {name: index for index, name in enumerate(run.facts.classes)}
-    digest_of = {photo.path: photo.sha256 for photo in catalog.photos}
-    return LabelledPhotos(
-        [catalog.root / path for path in paths],
-        [number[run.split.label_of[path]] for path in paths],
-        [digest_of[path] for path in paths],
-    )
+    return labelled_part(catalog, run.split, part, run.facts.classes)[1]
 
 
 def training_views(run: Run, catalog: Catalog) -> Views:

@@ -14,12 +14,12 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 
 from binsight.data.dataset import (  # noqa: E402
-    LabelledPhotos,
     Views,
     evaluation_loader,
     mixed_seed,
     training_loader,
 )
+from binsight.data.labelled import LabelledPhotos  # noqa: E402
 from binsight.preprocess import PreprocessSpec, load  # noqa: E402
 
 Batches = list[tuple[torch.Tensor, torch.Tensor]]
@@ -205,11 +205,6 @@ def test_evaluation_leaves_the_caller_s_numbers_alone(photos: LabelledPhotos) ->
     assert torch.equal(torch.rand(5), expected)
 
 
-def test_a_label_for_each_file() -> None:
-    with pytest.raises(AssertionError):
-        LabelledPhotos([Path("a.jpg")], [0, 1])
-
-
 NUMBERS = st.integers(0, 2**32 - 1)
 
 
@@ -248,7 +243,7 @@ def test_views_come_round_again(photos: LabelledPhotos) -> None:
 
 def test_views_go_with_the_photo_whatever_its_place(photos: LabelledPhotos) -> None:
     whole = with_digests(photos)
-    half = LabelledPhotos(whole.files[3:], whole.labels[3:], whole.digests[3:])
+    half = whole.at(range(3, 7))
     of_whole = pictures(batches(whole, batch=7, views=2))
     of_half = pictures(batches(half, batch=4, views=2))
     assert all(torch.equal(of_whole[label], of_half[label]) for label in range(3, 7))

@@ -9,7 +9,8 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 
-from binsight.data.dataset import LabelledPhotos, Views  # noqa: E402
+from binsight.data.dataset import Views  # noqa: E402
+from binsight.data.labelled import LabelledPhotos  # noqa: E402
 from binsight.errors import RunError  # noqa: E402
 from binsight.training.kept import Keeper, fill, weights_digest  # noqa: E402
 

@@ -66,7 +66,8 @@ def report_folds(work: Folds, catalog: Catalog, random: Folds | None = None) -> 
 
 
 def _scored(work: Folds, catalog: Catalog, name: str) -> list[Scored]:
-    from binsight.evaluation.scoring import labelled_part, score_run
+    from binsight.data.labelled import labelled_part
+    from binsight.evaluation.scoring import score_run
 
     found = []
     for place, run in enumerate(work.runs, start=1):

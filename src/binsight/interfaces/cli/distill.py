@@ -11,17 +11,9 @@ import typer
 from binsight.errors import UsageError
 from binsight.runtime import is_bundle
 
+from .asked_training import STUDENT, AskedTraining, parse_shares
 from .extras import needs_extra
-from .train import (
-    Usual,
-    calm_lightning,
-    check_accelerator,
-    check_same,
-    finish,
-    parse_shares,
-    resumed,
-    starting_point,
-)
+from .train import calm_lightning, check_accelerator, finish
 from .train_options import (
     Accelerator,
     Arch,
@@ -37,8 +29,6 @@ if TYPE_CHECKING:
     from binsight.data.relabel import LabelIssue
     from binsight.data.split import Split
     from binsight.training.run import Run
-
-STUDENT = Usual("student", "student")
 
 
 def distill(
@@ -69,30 +59,31 @@ def distill(
     cache: Cache = None,
 ) -> None:
     """Train a student on what larger networks say of the same photos, as well as on labels."""
-    changes = [*([f"architecture={arch}"] if arch else []), *(changes or [])]
-    drawn = parse_shares(shares or [])
+    asked = AskedTraining(
+        out=out,
+        photos=tuple(photos or ()),
+        split=split,
+        recipe=recipe,
+        arch=arch,
+        changes=changes or (),
+        weights=weights,
+        shares=parse_shares(shares or ()),
+        teachers=tuple(teachers or ()),
+        usual=STUDENT,
+    )
     with needs_extra("train"):
         from binsight.training.run import has_run, open_run
 
         calm_lightning()
         check_accelerator(accelerator)
         if resume and has_run(out):
-            run = resumed(open_run(out), recipe, changes, None, STUDENT)
-            check_same(run, split, None, weights, drawn, tuple(teachers or ()))
+            run = open_run(out)
+            asked.check_begun(run)
         else:
-            run = _new(
-                out,
-                tuple(teachers or ()),
-                tuple(photos or ()),
-                split,
-                recipe,
-                weights,
-                changes,
-                drawn,
-            )
+            run = _new(asked)
         finish(
             run,
-            tuple(photos or ()),
+            asked.photos,
             again="distill",
             workers=workers,
             accelerator=accelerator,
@@ -100,33 +91,25 @@ def distill(
         )
 
 
-def _new(
-    out: Path,
-    teachers: tuple[str, ...],
-    photos: tuple[Path, ...],
-    split: Path | None,
-    recipe: str | None,
-    weights: str,
-    changes: list[str],
-    shares: dict[str, float],
-) -> Run:
+def _new(asked: AskedTraining) -> Run:
     from binsight.training.run import check_unused, create_run
 
-    if not teachers:
+    if not asked.teachers:
         raise UsageError("give one or more trained runs or bundles: binsight distill accurate")
-    if bool(photos) != (split is not None):
+    if bool(asked.photos) != (asked.split is not None):
         raise UsageError("--photos and --split belong together; leave both out for the teacher's")
-    check_unused(out)
-    lesson = _of_photos(photos, split) if photos else _of_run(teachers[0])
-    weights, resolved = starting_point(lesson.split, weights, recipe, changes, teachers, STUDENT)
+    check_unused(asked.out)
+    parts = asked.parts()
+    lesson = _Lesson(asked.photos, parts, {}, ()) if parts else _of_run(asked.teachers[0])
+    weights, recipe = asked.starting_point(lesson.split)
     return create_run(
-        out,
-        recipe=resolved,
+        asked.out,
+        recipe=recipe,
         split=lesson.split,
         sources=lesson.sources,
         weights=weights,
-        shares=shares or lesson.shares,
-        teachers=teachers,
+        shares=asked.shares or lesson.shares,
+        teachers=asked.teachers,
         decisions=lesson.decisions,
     )
 
@@ -138,13 +121,6 @@ class _Lesson(NamedTuple):
     split: Split
     shares: Mapping[str, float]
     decisions: tuple[LabelIssue, ...]
-
-
-def _of_photos(photos: tuple[Path, ...], split: Path | None) -> _Lesson:
-    from binsight.data.split import read_split
-
-    assert split is not None
-    return _Lesson(photos, read_split(split), {}, ())
 
 
 def _of_run(teacher: str) -> _Lesson:

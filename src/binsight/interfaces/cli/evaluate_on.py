@@ -117,9 +117,9 @@ def _catalog(
 ) -> tuple[Catalog, Split | None, str]:
     """Photos, the split that they are a part of, and the part's name."""
     from binsight.data.catalog import scan
+    from binsight.data.labelled import choose_part
     from binsight.data.relabel import corrected, read_label_issues
     from binsight.data.split import read_split
-    from binsight.evaluation.scoring import choose_part
     from binsight.training.run import matching_catalog
 
     decisions = read_label_issues(corrections) if corrections else ()
@@ -158,18 +158,15 @@ def _check_not_learned(run: Run, parts: Split, chosen: str) -> None:
 def _scored_home(
     model: Model, catalog: Catalog, parts: Split | None, chosen: str, sample: int | None
 ) -> Scored:
-    from binsight.data.dataset import LabelledPhotos
+    from binsight.data.labelled import labelled_part
     from binsight.evaluation.domains import sample_of
-    from binsight.evaluation.scoring import labelled_part, score
+    from binsight.evaluation.scoring import score
 
     paths, labelled = labelled_part(catalog, parts, chosen, model.classes)
     drawn = sample_of(len(paths), sample)
     paths = tuple(paths[place] for place in drawn)
-    labelled = LabelledPhotos(
-        [labelled.files[place] for place in drawn], [labelled.labels[place] for place in drawn]
-    )
     with reporting("classifying") as report:
-        return score(model, paths, labelled, progress=report)
+        return score(model, paths, labelled.at(drawn), progress=report)
 
 
 def planned(

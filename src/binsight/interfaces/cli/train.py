@@ -6,13 +6,13 @@ import logging
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from binsight.errors import UsageError
-from binsight.runtime import Classifier
 
+from .asked_training import AskedTraining, parse_shares
 from .extras import needs_extra
 from .progress import reporting
 from .train_options import (
@@ -27,8 +27,6 @@ from .train_options import (
 )
 
 if TYPE_CHECKING:
-    from binsight.data.split import Split
-    from binsight.training.recipe import Recipe
     from binsight.training.run import Run
 
 # Lightning's advice on what is so on purpose, and its own deprecations.
@@ -39,16 +37,6 @@ UNHELPFUL = (
     ".*The dirpath has changed.*",
     ".*LeafSpec.* is deprecated.*",
 )
-
-
-class Usual(NamedTuple):
-    """Recipes for when none is named: with other first weights, and with those of a bundle."""
-
-    plain: str = "default"
-    from_bundle: str = "onward"
-
-
-USUAL = Usual()
 
 
 def train(
@@ -95,8 +83,25 @@ def train(
     ] = None,
 ) -> None:
     """Fine-tune a network on photos."""
-    changes = [*([f"architecture={arch}"] if arch else []), *(changes or [])]
-    drawn = parse_shares(shares or [])
+    asked = AskedTraining(
+        out=out,
+        photos=tuple(photos or ()),
+        split=split,
+        fold=fold,
+        recipe=recipe,
+        arch=arch,
+        changes=changes or (),
+        weights=weights,
+        shares=parse_shares(shares or ()),
+        teachers=tuple(teachers or ()),
+        corrections=corrections,
+    )
+    options: dict[str, Any] = {
+        "workers": workers,
+        "accelerator": accelerator,
+        "tensorboard": tensorboard,
+        "cache": cache,
+    }
     with needs_extra("train"):
         from binsight.training.folds import has_folds
         from binsight.training.run import has_run, open_run
@@ -107,49 +112,15 @@ def train(
         check_accelerator(accelerator)
         if folds is not None or also_ungrouped or (resume and has_folds(out)):
             cross_validate(
-                out,
-                tuple(photos or ()),
-                folds=folds,
-                split=split,
-                fold=fold,
-                recipe=recipe,
-                changes=changes,
-                weights=weights,
-                shares=drawn,
-                corrections=corrections,
-                also_ungrouped=also_ungrouped,
-                teachers=tuple(teachers or ()),
-                resume=resume,
-                workers=workers,
-                tensorboard=tensorboard,
-                accelerator=accelerator,
-                cache=cache,
+                asked, folds=folds, also_ungrouped=also_ungrouped, resume=resume, **options
             )
             return
         if resume and has_run(out):
-            run = resumed(open_run(out), recipe, changes, corrections)
-            check_same(run, split, fold, weights, drawn, tuple(teachers or ()))
+            run = open_run(out)
+            asked.check_begun(run)
         else:
-            run = _new(
-                out,
-                tuple(photos or ()),
-                split,
-                fold,
-                recipe,
-                weights,
-                changes,
-                drawn,
-                tuple(teachers or ()),
-                corrections,
-            )
-        finish(
-            run,
-            tuple(photos or ()),
-            workers=workers,
-            tensorboard=tensorboard,
-            accelerator=accelerator,
-            cache=cache,
-        )
+            run = _new(asked)
+        finish(run, asked.photos, **options)
 
 
 def finish(run: Run, photos: tuple[Path, ...], *, again: str = "train", **options: Any) -> None:
@@ -196,175 +167,27 @@ def check_accelerator(name: str) -> None:
         raise UsageError("--accelerator gpu: PyTorch finds none; give auto or cpu")
 
 
-def _new(
-    out: Path,
-    photos: tuple[Path, ...],
-    split: Path | None,
-    fold: int | None,
-    recipe: str | None,
-    weights: str,
-    changes: list[str],
-    shares: dict[str, float],
-    teachers: tuple[str, ...],
-    corrections: Path | None,
-) -> Run:
-    from binsight.data.relabel import read_label_issues
-    from binsight.data.split import read_split
+def _new(asked: AskedTraining) -> Run:
     from binsight.training.run import check_unused, create_run
 
-    if not photos or split is None:
+    if not asked.photos or asked.split is None:
         raise UsageError(
             "give photos and --split; make one with: binsight data split PHOTOS --out split.csv"
         )
-    check_unused(out)
-    parts = read_split(split)
-    if fold is not None:
-        parts = parts.with_fold(fold)
-    weights, resolved = starting_point(parts, weights, recipe, changes, teachers)
+    check_unused(asked.out)
+    parts = asked.parts()
+    assert parts is not None
+    weights, recipe = asked.starting_point(parts)
     return create_run(
-        out,
-        recipe=resolved,
+        asked.out,
+        recipe=recipe,
         split=parts,
-        sources=photos,
+        sources=asked.photos,
         weights=weights,
-        shares=shares,
-        teachers=teachers,
-        decisions=read_label_issues(corrections) if corrections else (),
+        shares=asked.shares,
+        teachers=asked.teachers,
+        decisions=asked.decisions(),
     )
-
-
-def parse_shares(items: list[str]) -> dict[str, float]:
-    """Folder to share.
-
-    Raises:
-        UsageError: not FOLDER=NUMBER, or one folder twice.
-    """
-    shares: dict[str, float] = {}
-    for item in items:
-        folder, _, number = item.rpartition("=")
-        name = folder.strip("/")
-        try:
-            share = float(number)
-        except ValueError:
-            name = ""
-        if not name or name in shares:
-            raise UsageError(f"--share {item}: give each FOLDER=NUMBER once, such as web=0.2")
-        shares[name] = share
-    return shares
-
-
-def starting_point(
-    split: Split,
-    weights: str,
-    recipe: str | None,
-    changes: list[str],
-    teachers: tuple[str, ...],
-    usual: Usual = USUAL,
-) -> tuple[str, Recipe]:
-    """First weights and recipe of a new run; what is wrong is found before a folder is made.
-
-    Raises:
-        SplitError: no train or val part.
-        UsageError, TrainingError, RunError, BundleError: see `check_early`.
-    """
-    from binsight.training.run import weights_of
-
-    for part in ("train", "val"):
-        split.paths(part)
-    weights = weights_of(weights)
-    resolved = recipe_for(weights, recipe, changes, usual)
-    check_early(resolved, split, weights, teachers)
-    return weights, resolved
-
-
-def check_early(recipe: Recipe, split: Split, weights: str, teachers: tuple[str, ...] = ()) -> None:
-    """Fail on a wrong architecture, weight file or teacher before a folder is made.
-
-    Raises:
-        UsageError: the recipe does not go with the first weights or a teacher.
-        TrainingError: no such architecture, or no such weights.
-        RunError, BundleError: see `binsight.training.teachers.open_teachers`.
-    """
-    from binsight.training.first import first_network
-    from binsight.training.run import check_first_weights
-    from binsight.training.teachers import open_teachers
-
-    check_first_weights(recipe, weights)
-    first_network(recipe, weights, split.classes)
-    if teachers:
-        open_teachers(teachers, split, recipe)
-
-
-def recipe_for(
-    weights: str, recipe: str | None, changes: list[str], usual: Usual = USUAL
-) -> Recipe:
-    """The recipe that is named, or the one that goes with the first weights.
-
-    If none is named, it takes architecture and sizes from a bundle.
-    """
-    from binsight.model.origins import names_bundle
-    from binsight.training.recipe import load_recipe, onward
-
-    if not names_bundle(weights) or recipe not in {None, "onward"}:
-        return load_recipe(recipe or usual.plain, changes)
-    return onward(Classifier(weights).metadata, changes, recipe or usual.from_bundle)
-
-
-def resumed(
-    run: Run,
-    recipe: str | None,
-    changes: list[str],
-    corrections: Path | None,
-    usual: Usual = USUAL,
-) -> Run:
-    """The run, if it was begun with what is asked for again.
-
-    Raises:
-        UsageError: another recipe, other corrections, a mean of runs, or a refit head.
-    """
-    from binsight.data.relabel import decision_of, read_label_issues
-
-    out = run.folder
-    if run.facts.soup:
-        raise UsageError(f"{out} is the mean of runs; train on from it with --weights {out}")
-    if run.facts.refit:
-        raise UsageError(f"{out} has a refit head; train on from it with --weights {out}")
-    if (recipe or changes) and recipe_for(run.facts.weights, recipe, changes, usual) != run.recipe:
-        raise UsageError(f"{out} was begun with another recipe; --resume keeps {out}/recipe.toml")
-    if corrections and decision_of(read_label_issues(corrections)) != decision_of(run.decisions):
-        raise UsageError(f"{out} was begun with other corrections; --resume keeps its own")
-    return run
-
-
-def check_same(
-    run: Run,
-    split: Path | None,
-    fold: int | None,
-    weights: str,
-    shares: dict[str, float],
-    teachers: tuple[str, ...],
-) -> None:
-    """Make sure that what is given again of a run is what it was begun with.
-
-    Raises:
-        UsageError: something else.
-    """
-    from binsight.data.split import read_split
-    from binsight.training.run import placed, weights_of
-
-    parts = read_split(split) if split else run.split
-    if split and fold is not None:
-        parts = parts.with_fold(fold)
-    differs = {
-        "another --split": parts != run.split,
-        "other --weights": weights != "imagenet"
-        and placed(weights_of(weights)) != run.facts.weights,
-        "other --share": shares and shares != run.facts.shares,
-        "other teachers": teachers and tuple(map(placed, teachers)) != run.facts.teachers,
-    }
-    for what, so in differs.items():
-        if so:
-            raise UsageError(f"{run.folder} was begun with {what}; leave it out, it keeps its own")
 
 
 def calm_lightning() -> None:

@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,10 @@ import typer
 
 from binsight.errors import UsageError
 
+from .asked_training import AskedTraining, check_early
 from .cross_validated import report_folds
 from .progress import reporting
-from .train import check_early, check_same, log_to, recipe_for, resumed
+from .train import log_to
 
 if TYPE_CHECKING:
     from binsight.data.catalog import Catalog
@@ -27,75 +29,36 @@ SEED = 0  # of the folds; for another one, make them with: binsight data split -
 
 
 def cross_validate(
-    out: Path,
-    photos: tuple[Path, ...],
-    *,
-    folds: int | None,
-    split: Path | None,
-    fold: int | None,
-    recipe: str | None,
-    changes: list[str],
-    weights: str,
-    shares: dict[str, float],
-    corrections: Path | None,
-    also_ungrouped: bool,
-    teachers: tuple[str, ...] = (),
-    resume: bool,
-    **options: Any,
+    asked: AskedTraining, *, folds: int | None, also_ungrouped: bool, resume: bool, **options: Any
 ) -> None:
     """Make or open the folds, train those that are not finished, and write the report.
 
     Args:
-        out: folder of the folds.
-        photos: folders or CSVs; a resumed folder knows its own.
+        asked: the training of each fold, without ``fold`` and ``teachers``; ``weights`` may name a
+            folder of the same folds.
         folds: how many.
-        split: that has the folds already, or ``None``.
-        fold: has to be ``None``; it goes with a single run.
-        recipe: see `binsight train`, as are those that follow.
-        changes: to the recipe.
-        weights: first ones, or a folder of the same folds.
-        shares: of folders.
-        corrections: decided labels.
         also_ungrouped: the same again on random folds.
-        teachers: has to be empty.
-        resume: go on in ``out``.
+        resume: go on in the folder.
         options: of `binsight.training.train.train`.
     """
-    from binsight.data.split import read_split
-    from binsight.training.folds import (
-        UNGROUPED,
-        add_ungrouped,
-        first_weights,
-        has_folds,
-        open_folds,
-    )
+    from binsight.training.folds import UNGROUPED, add_ungrouped, has_folds, open_folds
 
-    if fold is not None:
+    out = asked.out
+    if asked.fold is not None:
         raise UsageError("--fold trains one fold, --folds all of them; give one of the two")
-    if teachers:
+    if asked.teachers:
         raise UsageError("--teacher goes with one run: of some fold, a teacher has seen the photos")
-    if also_ungrouped and has_folds(Path(weights)):
+    if also_ungrouped and has_folds(Path(asked.weights)):
         raise UsageError(
-            f"--also-ungrouped: networks of {weights} have learned photos of any random fold; "
-            "leave it out"
+            f"--also-ungrouped: networks of {asked.weights} have learned photos of any random fold;"
+            " leave it out"
         )
     if resume and has_folds(out):
         work = open_folds(out)
-        if folds not in {None, len(work.runs)}:
-            raise UsageError(f"{out} was begun with {len(work.runs)} folds; leave --folds out")
-        if split and read_split(split) != work.split:
-            raise UsageError(
-                f"{out} was begun with another --split; leave it out, it keeps its own"
-            )
-        first = first_weights(weights, work.split) if weights != "imagenet" else {}
-        for number, run in zip(work.split.folds, work.runs, strict=True):
-            resumed(run, recipe, changes, corrections)
-            check_same(run, None, None, first.get(number, "imagenet"), shares, ())
-        catalog = work.runs[0].photos(photos)
+        _check_begun(asked, folds, work)
+        catalog = work.runs[0].photos(asked.photos)
     else:
-        catalog, work = _new(
-            out, photos, folds, split, recipe, changes, weights, shares, corrections
-        )
+        catalog, work = _new(asked, folds)
     random = open_folds(out / UNGROUPED) if has_folds(out / UNGROUPED) else None
     if also_ungrouped and random is None:
         random = add_ungrouped(work)
@@ -109,36 +72,40 @@ def cross_validate(
     report_folds(work, catalog, random)
 
 
-def _new(
-    out: Path,
-    photos: tuple[Path, ...],
-    folds: int | None,
-    split: Path | None,
-    recipe: str | None,
-    changes: list[str],
-    weights: str,
-    shares: dict[str, float],
-    corrections: Path | None,
-) -> tuple[Catalog, Folds]:
-    from binsight.data.relabel import read_label_issues
+def _check_begun(asked: AskedTraining, folds: int | None, work: Folds) -> None:
+    from binsight.training.folds import first_weights
+
+    if folds not in {None, len(work.runs)}:
+        raise UsageError(f"{asked.out} was begun with {len(work.runs)} folds; leave --folds out")
+    if asked.split and asked.parts() != work.split:
+        raise UsageError(
+            f"{asked.out} was begun with another --split; leave it out, it keeps its own"
+        )
+    first = first_weights(asked.weights, work.split) if asked.weights != "imagenet" else {}
+    for number, run in zip(work.split.folds, work.runs, strict=True):
+        of_fold = replace(asked, split=None, weights=first.get(number, "imagenet"))
+        of_fold.check_begun(run)
+
+
+def _new(asked: AskedTraining, folds: int | None) -> tuple[Catalog, Folds]:
     from binsight.training.folds import create_folds, first_weights, has_folds
 
-    if has_folds(out):
-        raise UsageError(f"{out} holds folds; go on with --resume, or choose another --out")
-    if not photos or folds is None:
+    if has_folds(asked.out):
+        raise UsageError(f"{asked.out} holds folds; go on with --resume, or choose another --out")
+    if not asked.photos or folds is None:
         raise UsageError("give photos and --folds, such as: binsight train PHOTOS --folds 5")
-    resolved = recipe_for(weights, recipe, changes)
-    decisions = read_label_issues(corrections) if corrections else ()
-    catalog, parts = _folded(photos, folds, split, decisions)
-    for first in sorted(set(first_weights(weights, parts).values())):
-        check_early(resolved, parts, first)
+    recipe = asked.recipe_from(asked.weights)
+    decisions = asked.decisions()
+    catalog, parts = _folded(asked.photos, folds, asked.split, decisions)
+    for first in sorted(set(first_weights(asked.weights, parts).values())):
+        check_early(recipe, parts, first)
     work = create_folds(
-        out,
+        asked.out,
         parts,
-        recipe=resolved,
-        sources=photos,
-        weights=weights,
-        shares=shares,
+        recipe=recipe,
+        sources=asked.photos,
+        weights=asked.weights,
+        shares=asked.shares,
         decisions=decisions,
     )
     return catalog, work

@@ -15,6 +15,7 @@ from binsight.errors import BinsightError, CorrectionError, SplitError, UsageErr
 
 pytest.importorskip("torch")
 
+from binsight.interfaces.cli.asked_training import AskedTraining
 from binsight.interfaces.cli.train_folds import cross_validate
 from binsight.training.folds import create_folds
 from binsight.training.recipe import load_recipe
@@ -22,16 +23,19 @@ from binsight.training.recipe import load_recipe
 CHANGES = [f"{key}={value}" for key, value in SMALL.items()]
 ASKED: dict[str, Any] = {
     "folds": 2,
-    "split": None,
-    "fold": None,
     "recipe": "seed",
     "changes": CHANGES,
     "weights": "none",
-    "shares": {},
-    "corrections": None,
     "also_ungrouped": False,
     "resume": False,
 }
+
+
+def cross_validated(
+    out: Path, photos: Path, *, folds: int | None, also_ungrouped: bool, resume: bool, **asked: Any
+) -> None:
+    training = AskedTraining(out=out, photos=(photos,), **asked)
+    cross_validate(training, folds=folds, also_ungrouped=also_ungrouped, resume=resume)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +61,7 @@ def test_what_makes_no_sense(
     photos: Path, tmp_path: Path, asked: dict[str, Any], error: type[Exception], reason: str
 ) -> None:
     with pytest.raises(error, match=reason):
-        cross_validate(tmp_path / "cv", (photos,), **(ASKED | asked))
+        cross_validated(tmp_path / "cv", photos, **(ASKED | asked))
     assert not (tmp_path / "cv").exists()
 
 
@@ -65,7 +69,7 @@ def test_a_split_with_another_number_of_folds(photos: Path, tmp_path: Path) -> N
     split = tmp_path / "folds.csv"
     write_split(split, split_into_folds(scan([photos], duplicates=False), 3, seed=0))
     with pytest.raises(UsageError, match="has 3 folds, not 2"):
-        cross_validate(tmp_path / "cv", (photos,), **(ASKED | {"split": split}))
+        cross_validated(tmp_path / "cv", photos, **(ASKED | {"split": split}))
     assert not (tmp_path / "cv").exists()
 
 
@@ -89,4 +93,4 @@ def test_folds_that_were_begun_otherwise(
         asked = asked | {"corrections": tmp_path / "labels.csv"}
         write_label_issues(asked["corrections"], [LabelIssue(path="glass/0.png", decision="metal")])
     with pytest.raises(UsageError, match=reason):
-        cross_validate(folder, (photos,), **(ASKED | asked))
+        cross_validated(folder, photos, **(ASKED | asked))
