@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -30,9 +31,12 @@ if TYPE_CHECKING:
 
 Tell = Callable[["Event"], None]
 SLOWEST, FASTEST = 0.2, 30.0  # pictures a second
+OF_A_VIEW = ("still", "area", "level", "rate", "learn", "settle")
+OF_A_BROKER = ("mqtt_password_file", "mqtt_ca", "spool", "discovery")
 
 
 def watch(
+    context: typer.Context,
     source: Annotated[
         str, typer.Argument(help="A camera (0, /dev/video0), rtsp:// URL, video or folder.")
     ],
@@ -95,13 +99,15 @@ def watch(
 
     found = source_of(source)
     is_folder = found.kind is Kind.FOLDER
-    _check(is_folder=is_folder, pictures=pictures, existing=existing, rate=rate)
+    _refuse_idle(_given(context), is_folder=is_folder, mqtt=mqtt)
+    if not SLOWEST <= rate <= FASTEST:
+        raise UsageError(f"--rate {rate:g}; give {SLOWEST:g} to {FASTEST:g} pictures a second")
     if is_folder and keep_unsure and is_inside(keep_unsure, Path(source)):
         raise UsageError(
             f"--keep-unsure {keep_unsure} lies in {source}; copies would be answered too"
         )
-    if mqtt is None and (mqtt_password_file or mqtt_ca or spool):
-        raise UsageError("--mqtt-password-file, --mqtt-ca and --spool go with --mqtt; give it too")
+    for folder in filter(None, (pictures, keep_unsure)):
+        _check_writable(folder)
     options = SceneOptions(still_s=still, area=area, level=level, learn_s=learn, settle_s=settle)
     classifier = Classifier(model)
     rules = bins_for(classifier, bins)
@@ -140,6 +146,10 @@ class _Sender:
 
         self._source = source
         self._address = None if url is None else address_of(url)
+        if ca_file and self._address and not self._address.tls:
+            raise UsageError("--mqtt-ca: mqtt:// is not encrypted; give mqtts://")
+        if password_file and self._address and self._address.user is None:
+            raise UsageError("--mqtt-password-file: whose? give mqtt://USER@HOST/TOPIC")
         self._password = password_from(password_file)
         self._ca_file = ca_file
         self._discovery = discovery
@@ -154,10 +164,11 @@ class _Sender:
         if self._address is None:
             yield lambda event: typer.echo(event.to_json())
             return
-        device = _device(self._source, self._address)
-        spool = Spool(self._spool or _state_folder() / f"{device}.sqlite")
+        # Neither the broker's nor this machine's name: what waits is sent, though they change.
+        name = _id(self._source.identity, self._address.topic)
+        spool = Spool(self._spool or _state_folder() / f"{name}.sqlite")
         try:
-            broker = self._broker(self._address, device, spool)
+            broker = self._broker(self._address, spool)
             broker.start()
             try:
                 yield lambda event: _keep_print_send(event, spool, broker)
@@ -167,16 +178,18 @@ class _Sender:
         finally:
             spool.close()
 
-    def _broker(self, address: Address, device: str, spool: Spool) -> Broker:
+    def _broker(self, address: Address, spool: Spool) -> Broker:
         from binsight.interfaces.watch.broker import Broker
         from binsight.interfaces.watch.home_assistant import discovery
 
+        # The same at each start, and another for another camera or topic.
+        device = _id(platform.node(), self._source.identity, address.name)
         name = f"binsight {self._source.name}"
         found = discovery(address, device=device, name=name, bins=self._bins)
         return Broker(
             address,
             spool,
-            client_id=device,
+            client_id=_id(device, str(spool.path.absolute())),
             say=_say,
             password=self._password,
             ca_file=self._ca_file,
@@ -191,18 +204,36 @@ def _keep_print_send(event: Event, spool: Spool, broker: Broker) -> None:
     broker.send_new()
 
 
-def _check(*, is_folder: bool, pictures: Path | None, existing: bool, rate: float) -> None:
-    if existing and not is_folder:
+def _given(context: typer.Context) -> set[str]:
+    """Parameters that the command line names, whatever their values."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+
+
+def _refuse_idle(given: set[str], *, is_folder: bool, mqtt: str | None) -> None:
+    """Refuse options that would do nothing: somebody expects something of them."""
+    if not is_folder and "existing" in given:
         raise UsageError("--existing is for a folder; leave it out")
-    if pictures is not None and is_folder:
+    if is_folder and "pictures" in given:
         raise UsageError("--pictures: the photos of a folder are files already; leave it out")
-    if not SLOWEST <= rate <= FASTEST:
-        raise UsageError(f"--rate {rate:g}; give {SLOWEST:g} to {FASTEST:g} pictures a second")
+    if is_folder and (idle := [name for name in OF_A_VIEW if name in given]):
+        raise UsageError(f"--{idle[0]} is for a camera, stream or video; leave it out")
+    if mqtt is None and (idle := [name for name in OF_A_BROKER if name in given]):
+        name = "no-discovery" if idle[0] == "discovery" else idle[0].replace("_", "-")
+        raise UsageError(f"--{name} goes with --mqtt; give it too")
 
 
-def _device(source: Source, address: Address) -> str:
-    """An id that is the same at each start, and another for another camera or topic."""
-    parts = (platform.node(), source.name, address.name)
+def _check_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        raise UsageError(f"{folder}: {reason}; give a folder that can be written to") from error
+
+
+def _id(*parts: str) -> str:
     return f"binsight_{hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}"
 
 

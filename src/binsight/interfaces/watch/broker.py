@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -70,7 +71,8 @@ def address_of(url: str) -> Address:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:
+        (parts.hostname or "").encode("idna")
+    except ValueError as error:  # UnicodeError is one
         raise UsageError(f"--mqtt: {error}; {shape}") from error
     if parts.password is not None:
         raise UsageError(
@@ -244,7 +246,11 @@ class Broker:
         self._notes.put(("connected", 0))
 
     def _on_connect_fail(self, _client: Client, _data: Any) -> None:
-        self._complain(f"{self._address.name} cannot be reached")
+        # paho calls from where it caught the error, and does not pass it on.
+        error = sys.exc_info()[1]
+        reasons = [getattr(error, name, None) for name in ("verify_message", "strerror")]
+        reason = next(filter(None, reasons), error) or "no reason given"
+        self._complain(f"{self._address.name} cannot be reached ({reason})")
 
     def _on_disconnect(
         self,

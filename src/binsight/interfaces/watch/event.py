@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,7 +26,9 @@ def new_id() -> str:
 
 def photo_id(path: Path, data: bytes) -> str:
     """The id of a file's event: the same whenever that photo is seen in that place."""
-    place = uuid.uuid5(PHOTOS, str(path.absolute()))
+    # A name may be of bytes that are no text.
+    name = os.fsencode(path.absolute()).decode("utf-8", "backslashreplace")
+    place = uuid.uuid5(PHOTOS, name)
     return str(uuid.uuid5(place, hashlib.sha256(data).hexdigest()))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -26,13 +27,13 @@ Say = Callable[[str], None]
 STEADY_S = 1.0  # unchanged for so long: probably whole
 PATIENCE_S = 10.0  # unchanged for so long: what cannot be decoded now never will be
 LIST_EVERY_S = 5.0
+FORGET_S = 86400.0  # away for so long, a photo is new when it comes back
 TICK_S = 0.25
 
 
 class _Version(NamedTuple):
-    """One content of one file, whatever it is called."""
+    """One content of one file, whatever it is called, and wherever its drive is mounted again."""
 
-    device: int
     inode: int
     time_ns: int
     size: int
@@ -68,17 +69,18 @@ class NewPhotos:
         self._say = say
         self._steady_s = steady_s
         self._patience_s = patience_s
-        self._done: set[_Version] = set()
+        self._done: dict[_Version, float] = {}  # and when it was last there
         self._waiting: dict[Path, tuple[_Version, float]] = {}  # and since when it is unchanged
         self._changed = threading.Event()
         self._lost = False
         self._pause_s = TICK_S
+        self._tidied_at_s = time.monotonic()
         try:
             there = _listed(folder)
         except OSError as error:
             raise SourceError(f"{folder}: {error.strerror}") from error
         if not existing:
-            self._done.update(there.values())
+            self._done = dict.fromkeys(there.values(), time.monotonic())
 
     def __iter__(self) -> Iterator[Path]:
         """Yield photos until told to stop."""
@@ -107,10 +109,12 @@ class NewPhotos:
         version, since_s = self._waiting[path]
         if time.monotonic() - since_s >= self._patience_s:
             return False
-        self._done.discard(version)
+        self._done.pop(version, None)
         return True
 
     def _observed(self) -> Observer | None:  # type: ignore[valid-type]  # a class chosen by system
+        # It warns of a folder that was moved away and back, which does no harm.
+        warnings.filterwarnings("ignore", category=RuntimeWarning, module="watchdog")
         observer = Observer()
         observer.schedule(_Waker(self._changed), str(self._folder), recursive=True)
         try:
@@ -120,8 +124,8 @@ class NewPhotos:
         return observer
 
     def _wait(self) -> None:
+        self._stop.wait(self._pause_s)
         if self._waiting:
-            self._stop.wait(self._pause_s)
             return
         end_s = time.monotonic() + LIST_EVERY_S
         while time.monotonic() < end_s and not self._stop.is_set():
@@ -139,8 +143,11 @@ class NewPhotos:
         if self._lost:
             self._say(f"{self._folder} is back")
         self._lost = False
-        self._done &= set(there.values())
         now_s = time.monotonic()
+        self._done |= dict.fromkeys(self._done.keys() & set(there.values()), now_s)
+        if now_s - self._tidied_at_s >= FORGET_S:
+            self._tidied_at_s = now_s
+            self._done = {one: at_s for one, at_s in self._done.items() if now_s - at_s < FORGET_S}
         waiting = {}
         for path, version in there.items():
             if version not in self._done:
@@ -153,7 +160,7 @@ class NewPhotos:
             if self._stop.is_set():
                 return
             if time.monotonic() - since_s >= self._steady_s:
-                self._done.add(version)
+                self._done[version] = time.monotonic()
                 yield path
                 if version in self._done:
                     del self._waiting[path]
@@ -164,8 +171,16 @@ class _Waker(FileSystemEventHandler):
         self._changed = changed
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        if event.event_type not in {"opened", "closed_no_write"}:  # reading changes nothing
+        if event.event_type in {"opened", "closed_no_write"}:  # reading changes nothing
+            return
+        # That a folder was modified is said of whatever happens in it.
+        folder = event.is_directory and event.event_type != "modified"
+        if folder or _is_photo(event.src_path) or _is_photo(event.dest_path):
             self._changed.set()
+
+
+def _is_photo(path: str | bytes) -> bool:
+    return Path(os.fsdecode(path)).suffix.lower() in PHOTO_SUFFIXES
 
 
 def _listed(folder: Path) -> dict[Path, _Version]:
@@ -180,11 +195,11 @@ def _listed(folder: Path) -> dict[Path, _Version]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             path = Path(top, name)
-            if name.startswith(".") or path.suffix.lower() not in PHOTO_SUFFIXES:
+            if name.startswith(".") or not _is_photo(name):
                 continue
             try:
                 status = path.stat()
             except OSError:  # gone again
                 continue
-            found[path] = _Version(status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
+            found[path] = _Version(status.st_ino, status.st_mtime_ns, status.st_size)
     return found

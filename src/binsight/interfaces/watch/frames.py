@@ -31,6 +31,7 @@ OPEN_S, READ_S = 10.0, 10.0  # a network that says nothing for so long is down
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
 ROUNDING_S = 1e-6  # sums of 1 / rate must not come out later than the picture they mean
 TICK_S = 0.25  # how often a wait looks whether to stop
+JUMP_S = 1.0  # so far back, a video's time begins anew
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,27 +64,63 @@ def open_source(source: Source) -> InputContainer:
         )
     except (av.FFmpegError, ValueError) as error:
         raise SourceError(f"{source.name}: {_reason(error)}; {_advice(source)}") from error
-    if not container.streams.video:
+    streams = container.streams.video
+    if not streams or streams[0].codec_context is None:
         container.close()
-        raise SourceError(f"{source.name}: there is no video in it")
+        missing = "there is no video in it" if not streams else "FFmpeg here cannot decode it"
+        raise SourceError(f"{source.name}: {missing}; {_advice(source)}")
     return container
 
 
 def video_frames(container: InputContainer, *, rate: float) -> Iterator[Frame]:
-    """Pictures of a video file, ``rate`` of each second of it, as fast as they are taken."""
+    """Pictures of a video file, ``rate`` of each second of it, as fast as they are taken.
+
+    Raises:
+        SourceError: it is damaged so that it cannot be read on.
+    """
+    import av
+
     stream = container.streams.video[0]
     stream.thread_type = "AUTO"
     per_second = float(stream.average_rate or 25)
-    due_s = 0.0
+    clock, due_s = _RisingClock(), 0.0
 
     def is_due(packet: Packet[Any]) -> bool:
-        return packet.pts is None or float(packet.pts * packet.time_base) >= due_s
+        if packet.pts is None:
+            return True
+        at_s = float(packet.pts * packet.time_base)
+        return clock.jumps(at_s) or clock.at(at_s) >= due_s
 
-    for number, frame in enumerate(_decoded(container, is_due)):
-        at_s = number / per_second if frame.time is None else frame.time
-        if at_s >= due_s:
-            due_s = max(due_s + 1 / rate, at_s) - ROUNDING_S
-            yield _frame(frame, at_s)
+    try:
+        for number, frame in enumerate(_decoded(container, is_due)):
+            at_s = number / per_second if frame.time is None else clock.follow(frame.time)
+            if at_s >= due_s:
+                due_s = max(due_s + 1 / rate, at_s) - ROUNDING_S
+                yield _frame(frame, at_s)
+    except av.FFmpegError as error:
+        raise SourceError(f"{container.name}: {_reason(error)}; it ends there") from error
+
+
+class _RisingClock:
+    """Times of a video that go on where they jump back, as in recordings that were joined."""
+
+    def __init__(self) -> None:
+        self._offset_s = self._latest_s = 0.0
+
+    def at(self, time_s: float) -> float:
+        """Seconds since the start of the whole."""
+        return time_s + self._offset_s
+
+    def jumps(self, time_s: float) -> bool:
+        """Whether it lies further back than pictures ever come out of order."""
+        return self.at(time_s) < self._latest_s - JUMP_S
+
+    def follow(self, time_s: float) -> float:
+        """Seconds since the start of the whole, of the next picture."""
+        if self.jumps(time_s):
+            self._offset_s = self._latest_s - time_s
+        self._latest_s = max(self._latest_s, self.at(time_s))
+        return self.at(time_s)
 
 
 def camera_frames(
@@ -141,17 +178,31 @@ class _Reader:
         self._wait_s = FIRST_WAIT_S
         self._lost_at_s: float | None = None
         self._newest: VideoFrame | None = None
+        self._failure: Exception | None = None
         self._came = threading.Condition()
 
     def newest(self) -> Frame | None:
         """The newest picture that nobody has taken; ``None`` if none comes soon."""
         with self._came:
-            self._came.wait_for(lambda: self._newest is not None, timeout=TICK_S)
+            self._came.wait_for(self._has_come, timeout=TICK_S)
             frame, self._newest = self._newest, None
+        if self._failure:
+            raise self._failure
         return None if frame is None else _frame(frame, time.monotonic())
 
+    def _has_come(self) -> bool:
+        return self._newest is not None or self._failure is not None
+
     def run(self) -> None:
-        """Read until told to stop."""
+        """Read until told to stop; what nobody thought of ends the reader of pictures, too."""
+        try:
+            self._read_on()
+        except Exception as error:  # else it would wait for ever
+            with self._came:
+                self._failure = error
+                self._came.notify()
+
+    def _read_on(self) -> None:
         while not self._stop.is_set():
             reason = self._read()
             if self._stop.is_set():

@@ -31,6 +31,7 @@ MOTION = 0.5  # of the area of an object: so much change since it seemed still i
 DARK = 8.0  # mean grey level below which there is nothing to see
 MOST_EXPOSURE = 4.0  # what lamps and cameras make of a scene; more is another scene
 KNOWN_SCENES = 3
+SEEN_SCENES = 10
 
 
 class State(StrEnum):
@@ -83,6 +84,7 @@ class Scene:
         self.state = State.MOVING
         self._known: deque[Grey] = deque(maxlen=KNOWN_SCENES)
         self._answered: Grey | None = None
+        self._seen: deque[Grey] = deque(maxlen=SEEN_SCENES)  # answered since the view was known
         self._answered_at_s = 0.0
         self._anchor: Grey | None = None  # the picture since which nothing moved
         self._anchor_at_s = 0.0
@@ -106,8 +108,8 @@ class Scene:
             return False
         if at_s - self._anchor_at_s < self.options.still_s:
             self.state = State.STILL
-            if self._known_like(grey) is not None:  # taken away; what comes next is another thing
-                self._answered = None
+            if self._known_like(grey) is not None:
+                self._forget()
             return False
         return self._settled(grey, at_s, passed_s)
 
@@ -120,18 +122,29 @@ class Scene:
             self._known.append(grey)
         same = self._known_like(grey)
         if same is not None:
-            self.state, self._answered = State.EMPTY, None
+            self.state = State.EMPTY
+            self._forget()
             self._remember(same)
             self._learn(same, grey, passed_s)
             return False
-        new = self._answered is None or not self._looks_like(grey, self._answered)
-        if new or self._answered is None:
-            self._answered, self._answered_at_s = grey.copy(), at_s
+        new = False
+        if self._answered is None or not self._looks_like(grey, self._answered):
+            # A second thing that was taken away again leaves the first, which is not new.
+            before = next((one for one in self._seen if self._looks_like(grey, one)), None)
+            new = before is None
+            self._answered, self._answered_at_s = grey.copy() if before is None else before, at_s
+            if new:
+                self._seen.append(self._answered)
         self.state = State.ANSWERED
         self._learn(self._answered, grey, passed_s)
         if at_s - self._answered_at_s >= self.options.settle_s:
             self._remember(self._answered)
         return new
+
+    def _forget(self) -> None:
+        """All was taken away; what comes next is another thing."""
+        self._answered = None
+        self._seen.clear()
 
     def _remember(self, scene: Grey) -> None:
         """Keep a scene as the last that was in view; the one goes that was not for longest."""

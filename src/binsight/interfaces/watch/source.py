@@ -46,6 +46,15 @@ class Source:
     name: str
     format: str | None = None
 
+    @property
+    def identity(self) -> str:
+        """What tells it from all others, wherever it is started from; not for people to read."""
+        if self.kind in {Kind.FOLDER, Kind.VIDEO}:
+            return str(Path(self.address).absolute())
+        # Recorders tell their cameras apart by the query.
+        query = urlsplit(self.address).query if self.kind is Kind.STREAM else ""
+        return f"{self.name}?{query}" if query else self.name
+
 
 def source_of(text: str) -> Source:
     """Tell what is meant.

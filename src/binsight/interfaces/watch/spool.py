@@ -106,7 +106,7 @@ class Spool:
             yield
         except Timeout as error:
             raise SpoolError(
-                f"{self.path}: another binsight uses it; give each its own --spool"
+                f"{self.path}: another binsight uses it; stop that, or give each its own --spool"
             ) from error
         except (sqlite3.Error, OSError) as error:
             raise SpoolError(f"{self.path}: {error}; give another --spool") from error

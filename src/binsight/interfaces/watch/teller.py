@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from .event import Event, new_id, photo_id
 __all__ = ["Teller"]
 
 QUALITY = 92  # of JPEGs; the model's answer stays the same
+LONGEST = 60  # letters of a file's name that are kept; file systems allow 255 bytes
 
 
 @dataclass(kw_only=True)
@@ -83,7 +84,7 @@ class Teller:
         if self.unsure is not None and isinstance(answer, Prediction) and not answer.sure:
             # Cameras begin to count anew, and several have the same names.
             digest = hashlib.sha256(data).hexdigest()
-            _copy(path, self.unsure / f"{path.stem}-{digest[:8]}{path.suffix}")
+            _keep(data, self.unsure / f"{path.stem[:LONGEST]}-{digest[:8]}{path.suffix}")
         self._tell(answer, event_id=photo_id(path, data), picture=path)
 
     def _folders(self, answer: Prediction) -> list[Path]:
@@ -122,17 +123,21 @@ class Teller:
 
 
 def _save(rgb_hwc_u8: NDArray[np.uint8], path: Path) -> Path:
-    try:
-        with replacing(path) as temporary:
-            Image.fromarray(rgb_hwc_u8).save(temporary, format="JPEG", quality=QUALITY)
-    except OSError as error:
-        raise UsageError(f"{path.parent}: {error.strerror or error}; make room there") from error
+    with _making_room(path) as temporary:
+        Image.fromarray(rgb_hwc_u8).save(temporary, format="JPEG", quality=QUALITY)
     return path
 
 
-def _copy(path: Path, place: Path) -> None:
+def _keep(data: bytes, path: Path) -> None:
+    """What was answered: by now its file may be another one, or gone."""
+    with _making_room(path) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextmanager
+def _making_room(path: Path) -> Iterator[Path]:
     try:
-        with replacing(place) as temporary:
-            shutil.copyfile(path, temporary)
+        with replacing(path) as temporary:
+            yield temporary
     except OSError as error:
-        raise UsageError(f"{place.parent}: {error.strerror or error}; make room there") from error
+        raise UsageError(f"{path.parent}: {error.strerror or error}; make room there") from error

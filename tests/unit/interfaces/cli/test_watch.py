@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +20,8 @@ from binsight import Classifier
 from binsight.errors import SourceError, SpoolError, UsageError
 from binsight.interfaces.cli import app
 from binsight.interfaces.watch import folder
+from binsight.interfaces.watch.event import Event
+from binsight.interfaces.watch.source import source_of
 from binsight.interfaces.watch.teller import Teller
 
 BINS = """
@@ -124,6 +127,62 @@ def test_unsure_photos_of_one_name_are_both_kept(small_bundle: SmallBundle, tmp_
     assert {len(path.name) for path in kept} == {len("0001-12345678.png")}
 
 
+def test_an_unsure_photo_is_kept_as_it_was_answered(
+    small_bundle: SmallBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classifier = Classifier(small_bundle.path)
+    classifier.metadata = classifier.metadata.model_copy(update={"threshold": 1.0})
+    told: list[Event] = []
+    teller = Teller(classifier=classifier, source="in", tell=told.append, unsure=tmp_path / "u")
+    photo = tmp_path / f"{'é' * 120}.png"
+    Image.new("RGB", (64, 64), RED).save(photo)
+    data, classify = photo.read_bytes(), classifier.classify
+
+    def moved_meanwhile(given: bytes) -> Any:
+        photo.unlink(missing_ok=True)
+        return classify(given)
+
+    monkeypatch.setattr(classifier, "classify", moved_meanwhile)
+    teller.photo(photo, retry=lambda _: False)
+    assert len(told) == 1
+    (kept,) = (tmp_path / "u").iterdir()
+    assert kept.read_bytes() == data
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have names that are text")
+def test_a_name_may_be_no_text(small_bundle: SmallBundle, tmp_path: Path) -> None:
+    photo = tmp_path / os.fsdecode(b"\xff\xfe.png")
+    Image.new("RGB", (64, 64), RED).save(photo)
+    told: list[Event] = []
+    teller = Teller(classifier=Classifier(small_bundle.path), source="in", tell=told.append)
+    for _ in range(2):
+        teller.photo(photo, retry=lambda _: False)
+    assert told[0].id == told[1].id
+    assert json.loads(told[0].to_json())["picture"] == str(photo)
+
+
+def test_a_folder_for_pictures_that_cannot_be_written_is_found_at_once(
+    video: Path, small_bundle: SmallBundle, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    for option in ("--pictures", "--keep-unsure"):
+        result = run(video, "--model", small_bundle.path, option, tmp_path / "file" / "seen")
+        assert isinstance(result.exception, UsageError)
+        assert "seen: Not a directory; give a folder that can be written to" in str(
+            result.exception
+        )
+
+
+def test_cameras_of_one_recorder_wait_in_files_of_their_own(
+    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = (source_of(f"rtsp://me@nvr/live?channel={number}") for number in (1, 2))
+    assert one.name == other.name == "rtsp://nvr/live"
+    assert one.identity != other.identity
+    monkeypatch.chdir(video.parent)
+    assert source_of(video.name).identity == source_of(str(video)).identity == str(video)
+
+
 def test_unsure_photos_are_not_kept_where_they_would_be_answered_again(
     small_bundle: SmallBundle, tmp_path: Path
 ) -> None:
@@ -171,7 +230,15 @@ def test_nothing_is_printed_that_cannot_be_kept(
         (["no such"], SourceError, "no such file or folder"),
         (["FOLDER", "--pictures", "x"], UsageError, "files already"),
         (["VIDEO", "--existing"], UsageError, "--existing is for a folder"),
-        (["VIDEO", "--spool", "x"], UsageError, "go with --mqtt"),
+        (["VIDEO", "--spool", "x"], UsageError, "--spool goes with --mqtt"),
+        (["VIDEO", "--no-discovery"], UsageError, "--no-discovery goes with --mqtt"),
+        (["FOLDER", "--still", "1"], UsageError, "--still is for a camera, stream or video"),
+        (["VIDEO", "--mqtt", "mqtt://a/b", "--mqtt-ca", "x"], UsageError, "give mqtts://"),
+        (
+            ["VIDEO", "--mqtt", "mqtt://a/b", "--mqtt-password-file", "x"],
+            UsageError,
+            "mqtt://USER@HOST/TOPIC",
+        ),
         (["VIDEO", "--rate", "100"], UsageError, "--rate 100; give 0.2 to 30"),
         (["VIDEO", "--area", "2"], UsageError, "--area 2; give"),
         (["VIDEO", "--mqtt", "mqtt://me:pw@host/a"], UsageError, "BINSIGHT_MQTT_PASSWORD"),

@@ -47,6 +47,7 @@ def test_an_address_is_read() -> None:
         ("mqtt://broker/a/%23", "a topic has no"),
         ("mqtt://broker/+/a", "a topic has no"),
         ("mqtt://broker/a?b", "a topic has no"),
+        ("mqtt://a..b/a", "give mqtt://USER@HOST:PORT/TOPIC"),
     ],
 )
 def test_an_address_that_is_none_is_refused(url: str, said: str) -> None:
@@ -200,7 +201,7 @@ def test_a_broker_that_is_not_there_is_said(tmp_path: Path) -> None:
         nobody.bind(("127.0.0.1", free_port()))
         sending = Sending(tmp_path, nobody.getsockname()[1])
         sending.add("a")
-        sending.wait_for("cannot be reached; events wait in")
+        sending.wait_for("cannot be reached (Connection refused); events wait in")
         assert sending.close() == 1
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,63 @@ def test_new_photos_come_once_and_old_ones_not(tmp_path: Path) -> None:
         (tmp_path / "last.jpg").write_text("last")
         watched.wait_for("last.jpg")
     assert sorted(watched.found) == ["b.jpg", "below/c.PNG", "last.jpg"]
+
+
+def test_what_was_away_for_a_while_is_not_new(tmp_path: Path) -> None:
+    away = tmp_path / "away"
+    away.mkdir()
+    (tmp_path / "in" / "below").mkdir(parents=True)
+    with Watched(tmp_path / "in") as watched:
+        (tmp_path / "in" / "below" / "a.jpg").write_text("a")
+        watched.wait_for("below/a.jpg")
+        (tmp_path / "in" / "below").rename(away / "below")
+        (tmp_path / "in" / "b.jpg").write_text("b")
+        watched.wait_for("b.jpg")
+        (away / "below").rename(tmp_path / "in" / "below")
+        (tmp_path / "in" / "c.jpg").write_text("c")
+        watched.wait_for("c.jpg")
+    assert sorted(watched.found) == ["b.jpg", "below/a.jpg", "c.jpg"]
+
+
+def test_what_was_away_for_long_is_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FORGET_S", 0.1)
+    (tmp_path / "in").mkdir()
+    with Watched(tmp_path / "in") as watched:
+        for name in ("a.jpg", "b.jpg"):
+            (tmp_path / "in" / name).write_text(name)
+            watched.wait_for(name)
+            (tmp_path / "in" / name).unlink()
+        time.sleep(0.5)
+        (tmp_path / "in" / "c.jpg").write_text("c")
+        watched.wait_for("c.jpg")
+        assert len(watched.photos._done) == 1
+
+
+def test_a_file_that_is_no_photo_does_not_wake_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LIST_EVERY_S", 60.0)
+    listed: list[Path] = []
+
+    def noted(folder: Path) -> dict[Path, object]:
+        listed.append(folder)
+        return listing(folder)
+
+    listing = module._listed
+    monkeypatch.setattr(module, "_listed", noted)
+    with Watched(tmp_path) as watched:
+        time.sleep(0.2)
+        before = len(listed)
+        for number in range(20):
+            (tmp_path / "growing.log").write_text("x" * number)
+            time.sleep(0.02)
+        assert len(listed) == before
+        part = tmp_path / ".part"
+        part.write_text("x")
+        part.rename(tmp_path / "a.jpg")
+        watched.wait_for("a.jpg")
 
 
 def test_old_ones_come_if_asked_for(tmp_path: Path) -> None:

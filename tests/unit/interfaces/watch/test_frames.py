@@ -49,6 +49,56 @@ def test_a_video_that_was_cut_short_gives_what_is_there(tmp_path: Path) -> None:
     assert 3 <= len(found) < 10
 
 
+def test_a_video_of_several_whose_times_begin_anew_is_read_to_its_end(tmp_path: Path) -> None:
+    data = video(tmp_path / "a.ts", codec="mpeg2video").read_bytes()
+    (tmp_path / "joined.ts").write_bytes(data * 3)
+    alone = [
+        one.at_s for one in video_frames(open_source(source_of(str(tmp_path / "a.ts"))), rate=5)
+    ]
+    found = [
+        one.at_s
+        for one in video_frames(open_source(source_of(str(tmp_path / "joined.ts"))), rate=5)
+    ]
+    assert len(alone) >= 9
+    assert len(found) >= 3 * len(alone) - 4
+    assert found == sorted(found)
+    assert found[-1] - found[0] == pytest.approx(5.8, abs=0.5)
+
+
+def test_what_ffmpeg_cannot_decode_is_refused(tmp_path: Path) -> None:
+    data = video(tmp_path / "a.avi", codec="mjpeg").read_bytes()
+    (tmp_path / "odd.avi").write_bytes(data.replace(b"MJPG", b"ZZZZ"))
+    with pytest.raises(SourceError, match=r"odd\.avi: FFmpeg here cannot decode it; give a video"):
+        open_source(source_of(str(tmp_path / "odd.avi")))
+
+
+def test_a_video_that_cannot_be_read_on_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    container = open_source(source_of(str(video(tmp_path / "a.mp4"))))
+
+    def torn(*_: object) -> Iterator[object]:
+        raise av.error.PatchWelcomeError(1, "Not yet implemented in FFmpeg")
+        yield
+
+    monkeypatch.setattr("binsight.interfaces.watch.frames._decoded", torn)
+    with pytest.raises(SourceError, match=r"a\.mp4: Not yet implemented .*; it ends there"):
+        list(video_frames(container, rate=5))
+
+
+def test_what_nobody_thought_of_ends_the_watch_of_a_camera(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> Iterator[object]:
+        raise AttributeError("codec")
+        yield
+
+    monkeypatch.setattr("binsight.interfaces.watch.frames._decoded", failing)
+    camera = Plugged(video(tmp_path / "a.avi", 0.5, "mjpeg"), [True])
+    with pytest.raises(AttributeError, match="codec"):
+        list(camera_frames(CAMERA, rate=5, stop=threading.Event(), say=print, opened=camera))
+
+
 class Plugged:
     """A camera that gives one short video each time it is opened, with failures between."""
 

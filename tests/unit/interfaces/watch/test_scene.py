@@ -63,6 +63,13 @@ def test_a_second_thing_beside_the_first_is_new_and_taking_both_away_is_not() ->
     assert answers(20, CAN, Thing(BLUE, lying(7, 9, (20, 150)))) == [5.0, 8.0]
 
 
+def test_taking_the_second_of_two_things_away_leaves_nothing_new() -> None:
+    first, second = Thing(RED, lying(4, 18)), Thing(BLUE, lying(7, 10, (20, 150)))
+    again = Thing(BLUE, lying(13, 15, (20, 150)))
+    assert answers(20, first, second, again) == [5.0, 8.0]
+    assert answers(20, first, second, Thing(BLUE, lying(13, 15, (200, 20)))) == [5.0, 8.0, 14.0]
+
+
 def test_the_same_thing_again_after_an_empty_view_is_new() -> None:
     assert answers(20, CAN, Thing(RED, lying(12, 18))) == [5.0, 13.0]
 

@@ -50,7 +50,7 @@ def test_a_number_is_never_used_again(tmp_path: Path) -> None:
 
 def test_two_cannot_use_one_file(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool.sqlite")
-    with pytest.raises(SpoolError, match=r"another binsight uses it; give each its own --spool"):
+    with pytest.raises(SpoolError, match=r"another binsight uses it; stop that"):
         Spool(tmp_path / "spool.sqlite")
     spool.close()
     Spool(tmp_path / "spool.sqlite").close()
