@@ -201,7 +201,7 @@ def _text(name: str) -> str:
     if not Path(name).is_file():
         known = ", ".join(built_in_schemes())
         raise BinsError(f"no bins {name!r}; give a TOML file, or one of {known}")
-    return Path(name).read_text(encoding="utf-8")
+    return Path(name).read_text(encoding="utf-8-sig")  # as Windows' Notepad saves it
 
 
 def _repeated(bins: Iterable[Bin]) -> Iterable[str]:

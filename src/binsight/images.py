@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from .errors import ImageError, ImageTooLargeError, UnreadableImageError
 
@@ -65,6 +65,16 @@ class ImageLimits:
 
 DEFAULT_LIMITS = ImageLimits()
 ROWS = 64
+# What sets a photo upright, by its EXIF orientation.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def decode(
@@ -247,8 +257,10 @@ def _draft(image: Image.Image, min_side: int | None) -> None:
 
 
 def _upright_rgb(name: str, image: Image.Image) -> Image.Image:
-    if _orientation(image) != 1:
-        ImageOps.exif_transpose(image, in_place=True)
+    # Pillow's own exif_transpose writes the notes anew, and fails where some are garbled.
+    turn = TURNS.get(_orientation(image))
+    if turn is not None:
+        image = image.transpose(turn)
     if image.mode.startswith("I") or image.mode == "F":
         return _from_deep(name, image).convert("RGB")
     if image.has_transparency_data:
@@ -271,11 +283,14 @@ def _from_deep(name: str, image: Image.Image) -> Image.Image:
         raise UnreadableImageError(
             f"{name}: greyscale of mode {image.mode} has no known range; convert it to 8 or 16 bits"
         )
+    clear = image.info.get("transparency")  # of a PNG: the one grey that is not there
     deep = np.asarray(image)
     flat = np.empty(deep.shape, np.uint8)
     for top in range(0, len(deep), ROWS):  # at once it would need four times as much memory
         part = deep[top : top + ROWS].astype(np.uint32)
         flat[top : top + ROWS] = (part + 128) // 257  # rounded: no number is half-way
+        if clear is not None:
+            flat[top : top + ROWS][part == clear] = 255
     return Image.fromarray(flat)
 
 

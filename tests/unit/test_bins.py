@@ -54,6 +54,12 @@ def test_probabilities_of_one_bin_add_up(mine: Path) -> None:
     assert decision.costs == pytest.approx({"recycling": 0.05, "paper": 0.95, ASK: 0.1})
 
 
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "bins.toml"
+    path.write_text(MINE, encoding="utf-8-sig")
+    assert [one.name for one in load_bins(path).bins][-1] == "paper"
+
+
 def test_nobody_is_sure_so_a_person_is_asked(mine: Path) -> None:
     probs = {"glass": 0.3, "metal": 0.25, "paper": 0.45}
     decision = load_bins(mine).decide(probs, threshold=0.9)

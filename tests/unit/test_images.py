@@ -100,6 +100,16 @@ def test_garbled_exif_does_not_cost_the_photo(kind):
     assert upright_size(data) == (64, 48)
 
 
+@pytest.mark.parametrize("value", [0, 1, 2, 4, 7])
+@pytest.mark.parametrize("place", [17, 41, 55])
+def test_a_turned_photo_with_a_garbled_note_is_turned(place, value):
+    exif = Image.Exif()
+    exif[ORIENTATION], exif[0x010F], exif[0x011A], exif[0x0128] = 6, "maker", 72.0, 2
+    notes = exif.tobytes()
+    garbled = notes[:place] + bytes([value]) + notes[place + 1 :]  # an entry's type, or its count
+    assert quarters(decode(encoded(corners(), "JPEG", exif=garbled))) == UPRIGHT[6]
+
+
 def assert_all(image: Image.Image, colour, within=0) -> None:
     assert image.mode == "RGB"
     assert np.abs(np.asarray(image, int) - np.asarray(colour)).max() <= within
@@ -139,6 +149,15 @@ def test_modes_of_png_become_rgb_on_white(mode, pixel, shown):
 def test_transparent_rgb_of_png_is_white():
     data = encoded(Image.new("RGB", (8, 8), (1, 2, 3)), "PNG", transparency=(1, 2, 3))
     assert_all(decode(data), WHITE)
+
+
+def test_transparent_grey_of_a_deep_png_is_white():
+    deep = np.full((96, 8), 12000, np.uint16)
+    deep[:, 4:] = 300
+    data = encoded(Image.fromarray(deep), "PNG", transparency=12000)
+    image = np.asarray(decode(data))
+    assert (image[:, :4] == 255).all()
+    assert (image[:, 4:] == 1).all()
 
 
 def test_cmyk_jpeg_becomes_rgb():

@@ -11,16 +11,18 @@ export class Camera {
 
   /** Throws an error that says what to do if there is no camera or it may not be used. */
   async open(): Promise<void> {
-    this.close();
+    let stream: MediaStream;
     try {
-      this.stream = await navigator.mediaDevices.getUserMedia({
+      stream = await navigator.mediaDevices.getUserMedia({
         audio: false,
         video: { facingMode: "environment", width: { ideal: 1280 }, height: { ideal: 960 } },
       });
     } catch (error) {
       throw new Error(reason(error), { cause: error });
     }
-    this.video.srcObject = this.stream;
+    this.close();
+    this.stream = stream;
+    this.video.srcObject = stream;
     await this.video.play();
   }
 

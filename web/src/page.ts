@@ -197,7 +197,7 @@ async function loadBins(): Promise<void> {
   const names = Object.keys(schemes);
   for (const name of names) binsChoice.add(new Option(title(name), name));
   binsRow.hidden = names.length === 0;
-  const remembered = localStorage.getItem(REMEMBERED);
+  const remembered = recalled();
   if (remembered !== null && (remembered === "" || remembered in schemes)) {
     binsChoice.value = remembered;
   } else if (names.length === 1) {
@@ -206,17 +206,37 @@ async function loadBins(): Promise<void> {
   showBin();
 }
 
+/** Which bins were chosen the last time; browsers may forbid to keep that. */
+function recalled(): string | null {
+  try {
+    return localStorage.getItem(REMEMBERED);
+  } catch {
+    return null;
+  }
+}
+
+function remember(choice: string): void {
+  try {
+    localStorage.setItem(REMEMBERED, choice);
+  } catch {
+    // It is chosen anew at the next visit.
+  }
+}
+
 function title(name: string): string {
   return name.replace(/(^|-)[a-z]/g, (letters) => letters.replace("-", " ").toUpperCase());
 }
 
 async function startCamera(): Promise<void> {
   status.hidden = true;
+  openCamera.disabled = true; // people click again while the browser asks for permission
   try {
     await camera.open();
     viewfinder.showModal();
   } catch (error) {
     complain((error as Error).message);
+  } finally {
+    openCamera.disabled = false;
   }
 }
 
@@ -240,7 +260,7 @@ closeCamera.addEventListener("click", () => viewfinder.close());
 viewfinder.addEventListener("close", () => camera.close());
 heatSwitch.addEventListener("change", draw);
 binsChoice.addEventListener("change", () => {
-  localStorage.setItem(REMEMBERED, binsChoice.value);
+  remember(binsChoice.value);
   showBin();
 });
 document.addEventListener("dragover", (event) => event.preventDefault());

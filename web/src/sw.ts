@@ -8,7 +8,8 @@ export {};
 
 const VERSION = "@VERSION@";
 const FILES = "@FILES@".split(" ");
-const OURS = "binsight-";
+// The caches of an address are shared by all its folders.
+const OURS = `binsight-${new URL(self.registration.scope).pathname}-`;
 
 self.addEventListener("install", (event) => {
   event.waitUntil(keep().then(() => self.skipWaiting()));
@@ -35,6 +36,8 @@ async function forgetOthers(): Promise<void> {
 
 async function kept(request: Request): Promise<Response> {
   const cache = await caches.open(OURS + VERSION);
-  const wanted = request.mode === "navigate" ? "./" : request;
-  return (await cache.match(wanted, { ignoreSearch: true })) ?? fetch(request);
+  const found = await cache.match(request, { ignoreSearch: true });
+  if (found) return found;
+  const page = request.mode === "navigate" ? await cache.match("./") : undefined;
+  return page ? fetch(request).catch(() => page) : fetch(request);
 }

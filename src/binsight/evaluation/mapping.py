@@ -80,7 +80,7 @@ def read_map(path: Path, classes: tuple[str, ...]) -> ClassMap:
         MappingError: no such file, or every mistake in it.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise MappingError(f"{path}: not a TOML file ({error})") from error
     table = values.pop(TABLE, None)

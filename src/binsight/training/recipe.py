@@ -282,7 +282,7 @@ def _read(name_or_file: str) -> dict[str, Any]:
         known = ", ".join(built_in_recipes())
         raise RecipeError(f"no recipe {name_or_file!r}; give one of {known}, or a TOML file")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RecipeError(f"{path}: not a TOML file ({error})") from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -179,6 +180,64 @@ def test_it_works_offline_after_the_first_load(browser, site: Path) -> None:
     open_page(page, address)
     upload(page, EXAMPLES[0])
     assert page.inner_text("#label").lower() == "cardboard"
+    context.close()
+
+
+def test_each_page_of_a_site_is_there_offline_and_two_sites_leave_each_other_alone(
+    browser, site: Path, tmp_path: Path
+) -> None:
+    for name in ("a", "b"):
+        shutil.copytree(site, tmp_path / name)
+    context = browser.new_context()
+    page = context.new_page()
+    with answering(tmp_path) as server:
+        address = f"http://localhost:{server.server_port}"
+        for name in ("a", "b"):
+            open_page(page, f"{address}/{name}/")
+            page.wait_for_selector("#offline", timeout=LOADED_MS)
+    for name in ("a", "b"):
+        open_page(page, f"{address}/{name}/")
+        page.goto(f"{address}/{name}/licences.txt")
+        assert "ONNX Runtime" in page.inner_text("body")
+        open_page(page, f"{address}/{name}/no-such-page")
+    context.close()
+
+
+def test_bins_are_offered_where_nothing_may_be_remembered(browser, address) -> None:
+    context = browser.new_context(service_workers="block")
+    page = context.new_page()
+    page.add_init_script(
+        "Object.defineProperty(window, 'localStorage', "
+        "{get() { throw new DOMException('', 'SecurityError'); }})"
+    )
+    open_page(page, address)
+    upload(page, EXAMPLES[0])
+    page.select_option("#bins", "berlin")
+    assert page.inner_text("#bin-name") == "Papiertonne"
+    context.close()
+
+
+def test_a_camera_that_was_asked_for_twice_is_off_afterwards(browser, address) -> None:
+    context = browser.new_context(service_workers="block")
+    page = context.new_page()
+    page.add_init_script(
+        """
+        const real = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+        window.streams = [];
+        navigator.mediaDevices.getUserMedia = async (wanted) => {
+          await new Promise((done) => setTimeout(done, 500));
+          window.streams.push(await real(wanted));
+          return window.streams.at(-1);
+        };
+        """
+    )
+    open_page(page, address)
+    page.evaluate("() => [1, 2].map(() => document.querySelector('#open-camera').click())")
+    page.wait_for_selector("#viewfinder[open]")
+    page.wait_for_timeout(1000)
+    page.click("#close-camera")
+    states = page.evaluate("window.streams.flatMap((s) => s.getTracks().map((t) => t.readyState))")
+    assert set(states) == {"ended"}
     context.close()
 
 

@@ -204,8 +204,9 @@ def shown(photo: Photo, side: int = SHOWN_SIDE) -> Image.Image:
 
 def _schemes(own: str | None) -> dict[str, Bins]:
     """Bins by the name that they are chosen by; one's own file comes first."""
-    names = dict.fromkeys([*([own] if own else []), *built_in_schemes()])
-    return {_title(name): load_bins(name) for name in names}
+    found = {_title(own): load_bins(own)} if own else {}
+    built_in = {_title(name): name for name in built_in_schemes()}
+    return found | {title: load_bins(built_in[title]) for title in built_in if title not in found}
 
 
 def _title(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from pathlib import Path
 
 from binsight.errors import UsageError
@@ -47,17 +48,28 @@ def serve(
     """Serve until interrupted.
 
     Raises:
-        UsageError: host and port cannot be listened on, or half of certificate and key is given.
+        UsageError: host and port cannot be listened on, or certificate and key are not a pair.
     """
     from streamlit.web import bootstrap
 
     if (certificate is None) != (key is None):
         raise UsageError("--certificate and --key go together; give both")
+    if certificate and key:
+        _check_pair(certificate, key)
     _check_free(host, port)
     chosen = options(host, port, certificate, key)
     bootstrap.load_config_options(chosen)
     script = str(Path(__file__).with_name("script.py"))
     bootstrap.run(script, False, [settings.to_argument()], chosen)
+
+
+def _check_pair(certificate: Path, key: Path) -> None:
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
+    except OSError as error:  # ssl.SSLError is one
+        raise UsageError(
+            f"{certificate}, {key}: {error.strerror or error}; give a certificate and its key (PEM)"
+        ) from error
 
 
 def _check_free(host: str, port: int) -> None:

@@ -14,7 +14,7 @@ import typer
 
 from binsight import Decision
 from binsight.errors import ImageError
-from binsight.interfaces.spreadsheets import plain_path
+from binsight.interfaces.spreadsheets import plain, plain_path
 from binsight.runtime import Prediction
 
 __all__ = ["Classified", "CsvLines", "JsonLines", "Lines"]
@@ -90,7 +90,7 @@ class CsvLines:
     """Comma-separated values with a header: the answer, a probability for each class, the bin.
 
     The columns are the same for every photo; ``copies`` adds one for where the copy lies. A path
-    that a spreadsheet would run as a formula begins with ``./``.
+    that a spreadsheet would run as a formula begins with ``./``, any other name with a quote.
     """
 
     FIRST = ("path", "label", "confidence", "sure")
@@ -103,7 +103,7 @@ class CsvLines:
     def head(self) -> None:
         """Print the names of the columns; a class that is called like one gets a mark."""
         own = {*self.FIRST, *self._last}
-        marked = (f"class {name}" if name in own else name for name in self._classes)
+        marked = (f"class {name}" if name in own else plain(name) for name in self._classes)
         _print_csv([*self.FIRST, *marked, *self._last])
 
     def row(self, one: Classified) -> None:
@@ -114,8 +114,8 @@ class CsvLines:
             told = one.answer
             shares = [told.confidence, *(told.probs[name] for name in self._classes)]
             confidence, *probs = (f"{share:.6f}" for share in shares)
-            said = [told.label, confidence, str(told.sure).lower(), *probs]
-        where = one.decision.name if one.decision else ""
+            said = [plain(told.label), confidence, str(told.sure).lower(), *probs]
+        where = plain(one.decision.name) if one.decision else ""
         copy = plain_path(one.copy) if one.copy else ""
         values = [plain_path(one.path), *said, where, one.error, copy]
         _print_csv(values[: len(self.FIRST) + len(self._classes) + len(self._last)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -52,6 +54,8 @@ def web(
         check_out(out)
     classifier = Classifier(model)
     runtime = _runtime(wasm)
+    if serve:  # else the temporary site would stay
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with tempfile.TemporaryDirectory(prefix="binsight-web-") as temporary:
         site = out or Path(temporary) / "site"
         files = write_site(site, classifier, bins=bins, wasm=runtime)

@@ -65,7 +65,7 @@ def read_tokens(file: Path | None, environment: Mapping[str, str]) -> tuple[str,
 
 def _of_file(file: Path) -> list[str]:
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise UsageError(f"{file}: {reason}") from error

@@ -102,7 +102,7 @@ def password_from(file: Path | None) -> str | None:
     if file is None:
         return os.environ.get(MQTT_PASSWORD)
     try:
-        return file.read_text(encoding="utf-8").split("\n", 1)[0].rstrip("\r")
+        return file.read_text(encoding="utf-8-sig").split("\n", 1)[0].rstrip("\r")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--mqtt-password-file {file}: {error}") from error
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import sys
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -43,6 +45,21 @@ class SiteHandler(SimpleHTTPRequestHandler):
         """Say nothing: a line for each file helps nobody."""
 
 
+class SiteServer(ThreadingHTTPServer):
+    """Does not mind visitors who leave while they are sent something."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say what went wrong, unless that is all."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
+class SiteServer6(SiteServer):
+    """The same for IPv6."""
+
+    address_family = socket.AF_INET6
+
+
 def serving(site: Path, host: str, port: int) -> ThreadingHTTPServer:
     """A server that listens; ``serve_forever`` makes it answer.
 
@@ -55,7 +72,9 @@ def serving(site: Path, host: str, port: int) -> ThreadingHTTPServer:
         UsageError: the port is taken, or the host is none of this machine's.
     """
     try:
-        return ThreadingHTTPServer((host, port), partial(SiteHandler, directory=str(site)))
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        kind = SiteServer6 if family == socket.AF_INET6 else SiteServer
+        return kind((host, port), partial(SiteHandler, directory=str(site)))
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"{host}:{port}: {reason}; choose another --port") from error
+        raise UsageError(f"{host}:{port}: {reason}; choose another --port or --host") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 from importlib import resources
@@ -28,7 +29,8 @@ def write_site(
     """Write a whole site, or nothing.
 
     Args:
-        out: a folder that does not exist, is empty, or holds an earlier site, which is replaced.
+        out: a folder that does not exist, is empty, or holds an earlier site and nothing else; that
+            is replaced.
         classifier: whose bundle the page runs.
         bins: a scheme's name or a TOML file; all built-in schemes that fit if not given.
         wasm: ONNX Runtime's WebAssembly (`wasm.fetch_wasm`).
@@ -67,9 +69,24 @@ def check_out(out: Path) -> None:
     """
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: is a file; choose a folder")
-    ours = (out / MARK).is_file() and (out / WORKER).is_file()
-    if out.is_dir() and any(out.iterdir()) and not ours:
-        raise UsageError(f"{out}: holds other files; choose a new or an empty folder")
+    if not out.is_dir():
+        return
+    ours = _files_of(out)
+    others = sorted(path.name for path in out.iterdir() if path.name not in ours or path.is_dir())
+    if others:
+        raise UsageError(
+            f"{out}: holds {others[0]}, which is no part of a site and would be gone; choose a new "
+            "or an empty folder, and copy the site from there"
+        )
+
+
+def _files_of(site: Path) -> set[str]:
+    """Names of a site's files, as its service worker lists them; none if it is no site."""
+    try:
+        worker = (site / WORKER).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return set()
+    return {WORKER, *re.split(r"[\s\"'`]+", worker)} if (site / MARK).is_file() else set()
 
 
 def _copy_page(new: Path) -> None:

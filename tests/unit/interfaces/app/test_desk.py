@@ -149,6 +149,16 @@ def test_bins_of_ones_own_come_first(small_bundle: SmallBundle, tmp_path: Path) 
     assert list(desk.schemes) == ["Our House", "Berlin", "New York", "Paris"]
 
 
+def test_a_changed_copy_of_a_scheme_takes_its_place(
+    small_bundle: SmallBundle, tmp_path: Path
+) -> None:
+    own = tmp_path / "berlin.toml"
+    own.write_text('[[bins]]\nname="mine"\ncolour="#fff"\ntakes=["glass","metal","paper"]\n')
+    desk = Desk(Settings(model=str(small_bundle.path), bins=str(own)))
+    assert list(desk.schemes) == ["Berlin", "New York", "Paris"]
+    assert [one.name for one in desk.schemes["Berlin"].bins] == ["mine"]
+
+
 def test_bins_that_are_not_there_are_refused(small_bundle: SmallBundle) -> None:
     with pytest.raises(BinsError, match="atlantis"):
         Desk(Settings(model=str(small_bundle.path), bins="atlantis"))

@@ -49,6 +49,19 @@ def test_a_port_that_is_taken_is_refused() -> None:
             serving.serve(Settings(), host="127.0.0.1", port=port)
 
 
+def test_what_is_no_certificate_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.pem").write_text("no certificate")
+    for name in ("a.pem", "none.pem"):
+        with pytest.raises(UsageError, match=r"give a certificate and its key \(PEM\)"):
+            serving.serve(
+                Settings(),
+                host="127.0.0.1",
+                port=0,
+                certificate=tmp_path / name,
+                key=tmp_path / name,
+            )
+
+
 def test_half_of_certificate_and_key_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="give both"):
         serving.serve(Settings(), host="127.0.0.1", port=0, certificate=tmp_path / "a")

@@ -47,7 +47,7 @@ def test_it_wants_to_be_told_what_to_do() -> None:
         ("--model", "none.onnx", "No such file"),
         ("--bins", "atlantis", "no bins 'atlantis'"),
         ("--wasm", "none.wasm", "No such file"),
-        ("--out", "", "holds other files"),
+        ("--out", "", "which is no part of a site"),
     ],
 )
 def test_bad_input_writes_nothing(

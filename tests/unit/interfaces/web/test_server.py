@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import urllib.error
 import urllib.request
@@ -57,6 +58,36 @@ def test_a_port_that_is_taken(address: str, tmp_path: Path) -> None:
     port = int(address.rpartition(":")[2])
     with pytest.raises(UsageError, match=r"choose another --port"):
         serving(tmp_path, "127.0.0.1", port)
+
+
+def test_visitors_who_leave_are_no_fault(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serving(tmp_path, "127.0.0.1", 0) as server:
+        for error in (ConnectionResetError(), BrokenPipeError(), ValueError("a fault")):
+            try:
+                raise error
+            except (OSError, ValueError):
+                server.handle_error(None, ("127.0.0.1", 1))
+    told = capsys.readouterr().err
+    assert "ValueError: a fault" in told
+    assert "ConnectionResetError" not in told
+    assert "BrokenPipeError" not in told
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="there is no IPv6")
+def test_ipv6_is_served(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("six", encoding="utf-8")
+    try:
+        server = serving(tmp_path, "::1", 0)
+    except UsageError:
+        pytest.skip("this machine has no ::1")
+    with server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        with urllib.request.urlopen(f"http://[::1]:{server.server_port}/a.txt") as answer:
+            assert answer.read() == b"six"
+        thread.join()
 
 
 @pytest.mark.parametrize("port", [-1, 70000])

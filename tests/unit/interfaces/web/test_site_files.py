@@ -132,10 +132,24 @@ def test_the_same_site_twice_is_no_new_version(
 def test_other_files_are_not_touched(tmp_path: Path, classifier: Classifier, runtime: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "model.json").write_text("mine", encoding="utf-8")
-    for out, says in [("full", "holds other files"), ("any.wasm", "is a file")]:
+    for out, says in [("full", "full: holds model.json"), ("any.wasm", "is a file")]:
         with pytest.raises(UsageError, match=says):
             write(tmp_path / out, classifier, runtime)
     assert (tmp_path / "full" / "model.json").read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.parametrize("name", [".git/config", "CNAME", "thesis/a.txt"])
+def test_what_somebody_put_into_a_site_is_not_deleted(
+    tmp_path: Path, classifier: Classifier, runtime: Path, name: str
+) -> None:
+    write(tmp_path / "site", classifier, runtime)
+    mine = tmp_path / "site" / name
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("mine", encoding="utf-8")
+    top = re.escape(name.partition("/")[0])
+    with pytest.raises(UsageError, match=f"site: holds {top}, which is no part"):
+        write(tmp_path / "site", classifier, runtime)
+    assert mine.read_text(encoding="utf-8") == "mine"
 
 
 def test_a_name_that_no_address_can_have(
