@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from typer.testing import CliRunner
 from binsight import Classifier
 from binsight.evaluation import asking
 from binsight.interfaces.cli import app
+from binsight.training.run import open_run
 
 NAMES = {"bottles": "glass", "tins": "metal", "cats": "none", "blurred": "skip"}
 
@@ -79,7 +82,7 @@ def test_domains_side_by_side(
     )
     assert cells(done.stdout, "photos of known classes") == ["18", "12"]
     assert cells(done.stdout, "photos of none of them") == ["-", "3"]
-    assert cells(done.stdout, "left out by the map") == ["0", "4"]
+    assert cells(done.stdout, "left out") == ["0", "4"]
     assert cells(done.stdout, "could not be read") == ["0", "1"]
     assert "kitchen: none of them ranked by 1 - confidence, told from" in done.stdout
     found = told(out)
@@ -248,6 +251,111 @@ def test_interrupting_corruptions_keeps_what_is_done(
     assert "2 of 18, interrupted" in done.output
     assert json.loads((tmp_path / "corruptions.json").read_text("utf-8"))["photos"] == 2
     assert "(of 18: it was interrupted)" in (tmp_path / "report.html").read_text("utf-8")
+
+
+def test_what_cannot_be_read_is_said(home: Path, small_bundle: SmallBundle, tmp_path: Path) -> None:
+    shutil.copytree(home, tmp_path / "photos")
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / "photos" / "glass" / name).write_text("no photo")
+    done = binsight("evaluate", small_bundle.path, "photos", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "photos: files left out: 2, such as glass/a.jpg" in done.stderr
+    report = tmp_path / "small-evaluation-photos"
+    assert told(report)["unreadable"] == 2
+    assert "2 more files could not be read" in (report / "report.html").read_text("utf-8")
+
+
+def test_each_data_set_has_a_report_of_its_own(
+    home: Path, small_bundle: SmallBundle, tmp_path: Path
+) -> None:
+    shutil.copytree(home, tmp_path / "our kitchen")
+    for folder in ("our kitchen", home):
+        output("evaluate", small_bundle.path, folder, cwd=tmp_path)
+    made = sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("small-"))
+    assert made == ["small-evaluation-our-kitchen", "small-evaluation-photos"]
+
+
+def test_a_report_does_not_land_among_photos_or_on_a_file(
+    home: Path, small_bundle: SmallBundle, tmp_path: Path
+) -> None:
+    shutil.copytree(home, tmp_path / "photos")
+    line = refusal("evaluate", small_bundle.path, ".", cwd=tmp_path / "photos")
+    assert "lies in .; give an --out elsewhere" in line
+    (tmp_path / "file").touch()
+    line = refusal("evaluate", small_bundle.path, home, "--out", tmp_path / "file")
+    assert "is not a folder; give --out a folder" in line
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have names that are text")
+def test_a_folder_whose_name_is_no_text(
+    home: Path, small_bundle: SmallBundle, tmp_path: Path
+) -> None:
+    odd = tmp_path / os.fsdecode(b"caf\xe9")
+    shutil.copytree(home, odd)
+    output("evaluate", small_bundle.path, odd, "--out", tmp_path / "out")
+    assert told(tmp_path / "out")["title"] == "small on caf\\udce9"
+
+
+def test_photos_that_a_run_learned_from_are_not_counted(
+    run: Path, home: Path, tmp_path: Path
+) -> None:
+    opened = open_run(run)
+    opened.note_learned(opened.photos())
+    more = tmp_path / "more"
+    shutil.copytree(home, more)
+    extra = squares(3)
+    for number, square in enumerate(extra):
+        square.save(more / "paper" / f"new{number}.png")
+    learned = len(opened.split.paths("train"))
+    new = 18 - learned + len(extra)
+    done = binsight("evaluate", run, more, "--out", tmp_path / "a")
+    assert done.stderr == f"left out {learned} photos that {run} has learned from\n"
+    assert told(tmp_path / "a")["photos"] == new
+    done = binsight("evaluate", run, "--on", more, "--out", tmp_path / "b")
+    assert f"more: left out {learned} photos that {run} has learned from\n" in done.stderr
+    assert told(tmp_path / "b")["domains"]["more"]["known"]["photos"] == new
+    split = tmp_path / "split.csv"
+    output("data", "split", more, "--ratios", "train=0.2,test=0.8", "--out", split)
+    line = refusal("evaluate", run, more, "--split", split, "--out", tmp_path / "c")
+    assert f"{run} has learned" in line
+    (run / "learned.txt").unlink()
+
+
+def test_a_sample_to_corrupt_is_shown_in_no_order(
+    home: Path, small_bundle: SmallBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from binsight.evaluation import robustness
+
+    shown: list[str] = []
+    whole = robustness.show_corrupted
+
+    def noted(model, root, paths, labels, **options):
+        shown.extend(paths)
+        return whole(model, root, paths, labels, **options)
+
+    monkeypatch.setattr(robustness, "show_corrupted", noted)
+    options = ["--corruptions", "--severities", "1", "--sample", "9", "--out", str(tmp_path)]
+    done = CliRunner().invoke(app, ["evaluate", str(small_bundle.path), str(home), *options])
+    assert done.exit_code == 0
+    assert len(set(shown)) == 9
+    assert shown != sorted(shown)
+
+
+def test_corruptions_need_a_photo_that_can_be_read(
+    small_bundle: SmallBundle, tmp_path: Path
+) -> None:
+    for name in ("glass", "cats"):
+        (tmp_path / "odd" / name).mkdir(parents=True)
+    (tmp_path / "odd" / "glass" / "a.jpg").write_text("no photo")
+    squares(1)[0].save(tmp_path / "odd" / "cats" / "a.png")
+    means = tmp_path / "map.toml"
+    means.write_text('[classes]\ncats = "none"\n', encoding="utf-8-sig")
+    options = ("--on", tmp_path / "odd", "--map", means, "--corruptions", "--out", tmp_path / "o")
+    done = binsight("evaluate", small_bundle.path, *options)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        "binsight: --corruptions: no photo of a class that the model knows can be read"
+    )
 
 
 def test_predictions_say_what_is_sure(

@@ -51,6 +51,7 @@ class Domain:
         strange: photos that show none; ``None`` if there are no such photos.
         skipped: photos that the map leaves out.
         problems: files that could not be read or are in no class folder.
+        labels: names of its class folders, where a map gave them another meaning.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Domain:
     strange: Strange | None = None
     skipped: int = 0
     problems: tuple[Problem, ...] = ()
+    labels: tuple[str, ...] = ()
 
 
 class StrangeMetrics(BaseModel):
@@ -212,6 +214,7 @@ def score_domain(model: Model, planned: Planned, *, progress: Progress | None = 
         _strange(model, read, heard, is_none) if is_none.any() else None,
         skipped=planned.skipped,
         problems=(*planned.problems, *broken),
+        labels=tuple(planned.meaning),
     )
 
 

@@ -5,11 +5,13 @@ Drawing them is left to `figures`, writing them to `report`.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
+from scipy.stats import binomtest
 from sklearn.metrics import precision_recall_fscore_support
 
 from binsight.calibration import expected_calibration_error
@@ -17,9 +19,19 @@ from binsight.errors import TrainingError, UsageError
 
 from .scored import Scored
 
-__all__ = ["ClassMetrics", "Interval", "Metrics", "Selective", "by_source", "evaluate", "selective"]
+__all__ = [
+    "ClassMetrics",
+    "Interval",
+    "Metrics",
+    "Selective",
+    "by_source",
+    "evaluate",
+    "of_share",
+    "selective",
+]
 
 LEVEL_PERCENT = 95.0
+FEW = 10  # photos of a kind, below which a bootstrap interval of their share is too narrow
 LEAST_PROBABILITY = 1e-12
 
 
@@ -28,7 +40,7 @@ class _Frozen(BaseModel):
 
 
 class Interval(_Frozen):
-    """A value and the ends of its 95 % bootstrap interval, all 0 to 1; of a difference, -1 to 1."""
+    """A value and the ends of its 95 % interval, all 0 to 1; of a difference, -1 to 1."""
 
     value: float
     low: float
@@ -87,7 +99,8 @@ def evaluate(
 
     Balanced accuracy is the mean recall, macro F1 the mean F1, over the classes that have a
     photo here; a class without one has no say. Intervals are percentile bootstrap intervals over
-    photos (Efron 1979), and a class that a resample happens to miss has no say in that resample.
+    photos (Efron 1979), and a class that a resample happens to miss has no say in that resample;
+    that of the accuracy is `of_share`'s.
     Precision of a class that is never predicted counts as 0.
 
     Args:
@@ -147,10 +160,29 @@ def _with_intervals(confusion_cc: NDArray[np.int64], seed: int, resamples: int) 
     drawn_mr = _scores(drawn_rk, true_k, predicted_k, len(confusion_cc))
     tail = (100.0 - LEVEL_PERCENT) / 2
     ends_2m = np.percentile(drawn_mr, [tail, 100.0 - tail], axis=1)
-    return [
+    accuracy, *others = [
         Interval(value=float(value), low=float(low), high=float(high))
         for value, low, high in zip(value_m1[:, 0], *ends_2m, strict=True)
     ]
+    return [of_share(int(np.trace(confusion_cc)), photos, accuracy), *others]
+
+
+def of_share(hits: int, photos: int, bootstrapped: Interval) -> Interval:
+    """The interval of a share of photos: bootstrapped, but where that cannot be trusted.
+
+    Where few photos are hits, or few are not, too few kinds of resamples can be drawn, and of five
+    right answers none can be wrong. Then it is Wilson's (1927).
+
+    Args:
+        hits: photos that count.
+        photos: all, at least one.
+        bootstrapped: the share and its bootstrap interval.
+    """
+    if min(hits, photos - hits) >= FEW:
+        return bootstrapped
+    level = LEVEL_PERCENT / 100
+    low, high = binomtest(hits, photos).proportion_ci(level, method="wilson")
+    return Interval(value=hits / photos, low=float(low), high=float(high))
 
 
 def _scores(
@@ -228,8 +260,12 @@ def selective(scored: Scored, threshold: float | None) -> Selective | None:
     return Selective(threshold=threshold, coverage=coverage, accuracy=accuracy)
 
 
-def by_source(scored: Scored) -> dict[str, Scored]:
+def by_source(scored: Scored, labels: Collection[str] = ()) -> dict[str, Scored]:
     """Group photos by where they came from: the first folder of ``<source>/<class>/<file>``.
+
+    Args:
+        scored: what the model said.
+        labels: names of class folders, where they are not those of the model.
 
     Returns:
         Sources in alphabetical order; empty when there is one source only, when a path has fewer
@@ -240,6 +276,6 @@ def by_source(scored: Scored) -> dict[str, Scored]:
     sources = sorted(set(first_n))
     if len(sources) < 2 or any(len(names) < 3 for names in parts):
         return {}
-    if set(sources) <= set(scored.classes):
+    if set(sources) <= {*scored.classes, *labels}:
         return {}
     return {source: scored.subset(first_n == source) for source in sources}

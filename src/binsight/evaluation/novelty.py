@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from binsight.errors import TrainingError, UsageError
 
-from .metrics import LEVEL_PERCENT, Interval
+from .metrics import LEVEL_PERCENT, Interval, of_share
 
 __all__ = ["Acceptance", "NoveltyMetrics", "acceptance", "novelty_metrics"]
 
@@ -127,7 +127,7 @@ def acceptance(
     seed: int = 0,
     resamples: int = 1000,
 ) -> Acceptance:
-    """Measure coverage and accuracy among the sure answers, with bootstrap intervals over photos.
+    """Measure coverage and accuracy among the sure answers, with the intervals of `of_share`.
 
     A resample without a sure answer has no say in the interval of the accuracy.
 
@@ -153,12 +153,12 @@ def acceptance(
     drawn_r3 = np.random.default_rng(seed).multinomial(photos, cells / photos, size=resamples)
     sure_r = drawn_r3[:, 0] + drawn_r3[:, 1]
     some_r = sure_r > 0
+    coverage = of_share(sure, photos, _interval(sure / photos, sure_r / photos))
     accuracy = None
     if sure:
-        accuracy = _interval(right / sure, drawn_r3[some_r, 0] / sure_r[some_r])
-    return Acceptance(
-        photos=photos, coverage=_interval(sure / photos, sure_r / photos), accuracy=accuracy
-    )
+        drawn = _interval(right / sure, drawn_r3[some_r, 0] / sure_r[some_r])
+        accuracy = of_share(right, sure, drawn)
+    return Acceptance(photos=photos, coverage=coverage, accuracy=accuracy)
 
 
 def _interval(value: float, drawn_r: NDArray[np.float64]) -> Interval:

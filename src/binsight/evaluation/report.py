@@ -37,6 +37,7 @@ __all__ = ["OUT_OF_FOLD", "Worse", "write_report"]
 
 PAGE = "report.html"
 PREDICTIONS, OUT_OF_FOLD = "predictions.csv", "out-of-fold.csv"
+FEW = 30  # photos, below which a bootstrap is not to be trusted
 NO_BREAK = "\N{NO-BREAK SPACE}"
 CAPTIONS = {
     "confusion_matrix.png": "Rows are what the photos show, columns what the model said.",
@@ -113,7 +114,7 @@ def write_report(
     with its number and name before theirs; figures of all domains if there are several;
     ``corruptions.json`` and two figures with ``worse``; and, last, ``report.html``. Each file is
     replaced in one step, and none before all have been made: a failure leaves an earlier report as
-    it was.
+    it was. Files of an earlier report that this one has no use for are deleted.
 
     Args:
         folder: where to write; made if it is not there.
@@ -143,9 +144,21 @@ def write_report(
             sections, measured, compared, corrupted, folds, worse=worse, title=title, facts=facts
         )
         (draft / PAGE).write_text(page, encoding="utf-8")
+        new = {path.name for path in draft.iterdir()}
+        for name in _listed(folder) - new:
+            (folder / name).unlink(missing_ok=True)
         for file in sorted(draft.iterdir(), key=lambda path: (path.name == PAGE, path.name)):
             file.replace(folder / file.name)
     return folder / PAGE
+
+
+def _listed(folder: Path) -> set[str]:
+    """Files of the report that is there, as it lists them itself."""
+    try:
+        files = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["files"]
+        return {name for name in files if name == Path(name).name}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
 
 
 def _prefix(number: int, name: str) -> str:
@@ -168,7 +181,7 @@ def _write_section(
     threshold = metrics.selective.threshold if metrics.selective else None
     sources = {
         name: evaluate(part, seed=metrics.seed, resamples=metrics.resamples, threshold=threshold)
-        for name, part in by_source(scored).items()
+        for name, part in by_source(scored, domain.labels).items()
     }
     write_predictions(draft / f"{prefix}{predictions}", scored, domain.strange)
     (draft / f"{prefix}classification_report.txt").write_text(_text(scored), encoding="utf-8")
@@ -250,20 +263,23 @@ def _write_numbers(
     if measured[0].known:
         sources = {name: part.to_dict() for name, part in sections[0].sources.items()}
         content |= {**measured[0].known.to_dict(), "by_source": sources}
+        content["unreadable"] = measured[0].unreadable
     if _are_compared(measured):
         content["domains"] = {one.name: one.to_dict() for one in measured}
     if folds:
         content["cross_validation"] = folds.to_dict()
+    content["files"] = sorted({*(one.name for one in path.parent.iterdir()), path.name, PAGE})
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
 
 
 def _text(scored: Scored) -> str:
+    present = np.unique(scored.labels_n)  # a class without photos has no say in the averages
     text: str = classification_report(
         scored.labels_n,
         scored.predicted_n,
-        labels=np.arange(len(scored.classes)),
-        target_names=list(scored.classes),
+        labels=present,
+        target_names=[scored.classes[place] for place in present],
         digits=4,
         zero_division=0,
     )
@@ -299,6 +315,7 @@ def _render(
         worse=worse,
         corrupted=corrupted,
         folds=folds,
+        few=FEW,
     )
 
 

@@ -219,7 +219,7 @@ def read_predictions(path: Path) -> Scored:
 
 def _scored(path: Path, rows: list[dict[str, str]], classes: tuple[str, ...]) -> Scored:
     number = {name: index for index, name in enumerate(classes)}
-    strange = sorted({row["label"] for row in rows} - set(number))
+    strange = sorted({row["label"] or "" for row in rows} - set(number))
     if strange:
         raise TrainingError(f"{path}: label {strange[0]!r} has no column {PREFIX}{strange[0]}")
     names = tuple(row["path"] for row in rows)

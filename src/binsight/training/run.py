@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -56,6 +57,7 @@ __all__ = [
 
 FACTS = "run.json"
 CORRECTIONS = "corrections.csv"
+LEARNED = "learned.txt"
 RESERVED = frozenset({IMAGENET, NONE, *BUILTIN})  # names that win over a path
 
 
@@ -130,6 +132,18 @@ class Run:
         """Weights when the warm-up ended, where the result is to lie between them and the last."""
         return self.folder / "checkpoints" / "probe.safetensors"
 
+    @property
+    def learned(self) -> frozenset[str]:
+        """SHA-256 of each photo that it learned from, wherever that lies; empty before training."""
+        return frozenset(_lines(self.folder / LEARNED))
+
+    def note_learned(self, catalog: Catalog) -> None:
+        """Keep what it learns from, and what the run learned from that its weights come from."""
+        parts = self.split.part_of
+        own = {one.sha256 for one in catalog.photos if parts.get(one.path) == "train"}
+        own |= _lines(Path(self.facts.weights).parent.parent / LEARNED)
+        write_text(self.folder / LEARNED, "".join(f"{digest}\n" for digest in sorted(own)))
+
     def photos(self, sources: tuple[Path, ...] = ()) -> Catalog:
         """The photos of the run, checked against its split.
 
@@ -141,6 +155,10 @@ class Run:
         """
         found = sources or tuple(Path(source) for source in self.facts.sources)
         return matching_catalog(found, self.split, self.decisions)
+
+
+def _lines(file: Path) -> set[str]:
+    return set(file.read_text(encoding="ascii").split()) if file.is_file() else set()
 
 
 def matching_catalog(
@@ -305,7 +323,10 @@ def create_twin(
     Nothing is trained. For ``soup`` and ``refit`` see `Facts`.
     """
     facts = replace(run.facts, soup=soup, refit=refit)
-    return _write(folder, run.recipe, facts, split or run.split, run.decisions)
+    twin = _write(folder, run.recipe, facts, split or run.split, run.decisions)
+    if split is None and (run.folder / LEARNED).is_file():
+        shutil.copyfile(run.folder / LEARNED, folder / LEARNED)
+    return twin
 
 
 def _write(

@@ -66,6 +66,7 @@ def train(
     """
     if resume and not run.last.is_file():
         raise RunError(f"{run.folder}: no whole epoch was finished; train anew with another --out")
+    run.note_learned(catalog)
     record = Record(run)
     trainer = _trainer(run, record, progress, tensorboard, accelerator)
     network = _network(run, resume)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -135,10 +136,27 @@ def test_other_intervals_agree_with_drawing_photos_one_by_one():
         assert [interval.low, interval.high] == pytest.approx(wanted, abs=0.02)
 
 
-def test_faultless_model_has_intervals_of_no_width():
+def test_a_faultless_model_is_not_known_to_be_faultless():
     metrics = evaluate(answers([0, 1, 2, 2], [0, 1, 2, 2], NAMES[:3]))
-    for interval in (metrics.accuracy, metrics.balanced_accuracy, metrics.macro_f1):
+    accuracy = metrics.accuracy
+    # Wilson's interval for n of n has the lower end n / (n + z * z).
+    assert (accuracy.value, accuracy.high) == (1.0, 1.0)
+    assert accuracy.low == pytest.approx(4 / (4 + 1.959964**2))
+    for interval in (metrics.balanced_accuracy, metrics.macro_f1):
         assert (interval.low, interval.value, interval.high) == (1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize("photos", [10, 30, 100])
+def test_the_interval_of_a_share_holds_the_truth_nineteen_times_in_twenty(photos):
+    hits = np.arange(photos + 1)
+    chance = binom.pmf(hits, photos, 0.95)
+    holds = []
+    for number in hits:
+        labels = [0] * photos
+        said = [0] * number + [1] * (photos - number)
+        found = evaluate(answers(labels, said, NAMES[:2])).accuracy
+        holds.append(found.low <= 0.95 <= found.high)
+    assert 0.91 < (chance * np.array(holds)).sum() < 0.995
 
 
 def test_seed_decides_the_interval():
@@ -186,6 +204,13 @@ def test_values_out_of_range_are_refused():
 def test_metrics_survive_json():
     metrics = evaluate(answers([0, 1, 1], [0, 1, 4]), threshold=0.5)
     assert Metrics.model_validate(json.loads(json.dumps(metrics.to_dict()))) == metrics
+
+
+def test_folders_of_classes_with_other_names_are_no_sources():
+    paths = tuple(f"{name}/2023/{number}.jpg" for number, name in enumerate(["tin", "bottle"]))
+    scored = replace(answers([0, 1], [0, 1], NAMES[:2]), paths=paths)
+    assert set(by_source(scored)) == {"bottle", "tin"}
+    assert by_source(scored, ["bottle", "tin"]) == {}
 
 
 def test_sources_are_first_folders():

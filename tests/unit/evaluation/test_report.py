@@ -156,7 +156,24 @@ def test_predictions_and_text_report_are_written(written, scored):
         rows = list(csv.DictReader(file))
     assert tuple(row["path"] for row in rows) == scored.paths
     text = (written.parent / "classification_report.txt").read_text("utf-8")
-    assert all(name in text for name in ("precision", "glass", "metal", HOSTILE_CLASS))
+    assert all(name in text for name in ("precision", "glass", "metal"))
+    assert HOSTILE_CLASS not in text, "no photo shows it"
+
+
+def test_a_class_without_photos_has_no_scores(page):
+    cells = [one for one in page.words if one]
+    rows = [cells[place : place + 5] for place, one in enumerate(cells) if one == HOSTILE_CLASS]
+    assert [HOSTILE_CLASS, *"\N{EN DASH}" * 3, "0"] in rows
+
+
+def test_what_an_earlier_report_wrote_does_not_stay(tmp_path, scored, elsewhere):
+    home = Domain("home", tmp_path, scored)
+    out = tmp_path / "out"
+    write_domains(out, [home, elsewhere])
+    (out / "notes.txt").write_text("mine")
+    assert (out / "domains.png").is_file()
+    write_domains(out, [home])
+    assert {path.name for path in out.iterdir()} == FILES | {"notes.txt"}
 
 
 def test_single_source_and_no_threshold_are_left_out(tmp_path, scored):
@@ -223,7 +240,7 @@ def test_domains_stand_side_by_side(tmp_path, scored, elsewhere):
         "Photos of none of the classes \N{EN DASH} 2",
         "accepted (sure) \N{EN DASH} 50.0 %",
         "Answered (sure) \N{EN DASH} 50.0 %",
-        "Left out by the map 0 7",
+        "Left out 0 7",
         "ranked by the model's novelty and told from the known photos of a/b <kitchen>",
         "below a confidence of 65.0 % or when a photo is strange to it it says",
     ):

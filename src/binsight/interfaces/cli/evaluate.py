@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -9,16 +10,30 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import typer
 
 from binsight import __version__
 from binsight.errors import UnexplainableError, UsageError
 from binsight.runtime import Classifier, bundle_path
 
-from .evaluate_on import Asked, Home, distinct, home_of, open_model, paired, planned, show
+from .evaluate_on import (
+    Asked,
+    Home,
+    HomePlan,
+    distinct,
+    open_model,
+    paired,
+    plan_home,
+    planned,
+    score_home,
+    show,
+)
 from .evaluated import print_domains, print_one, print_robustness
 from .extras import needs_extra
 from .progress import reporting
+from .results import check_folder
+from .terminal import printable
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -28,6 +43,8 @@ if TYPE_CHECKING:
     from binsight.evaluation.report import Worse
 
 CORRUPTED_SAMPLE = 100
+LONGEST_NAME = 100  # letters of a folder's name that say what is in it
+NOT_PLAIN = re.compile(r"[^0-9A-Za-z_.+]+")
 INTERRUPTED = 130
 
 
@@ -95,19 +112,22 @@ def evaluate(
         strengths = _severities(severities)
         asked = open_model(path)
         to_show = planned(asked, others, sample)
-        home = home_of(asked, tuple(photos or ()), split, part, bool(others), sample, corrections)
-        if corruptions and not home and not any(one.has_known for one in to_show):
+        plan = plan_home(asked, tuple(photos or ()), split, part, bool(others), corrections)
+        if corruptions and not plan and not any(one.has_known for one in to_show):
             raise UsageError("--corruptions needs photos of classes that the model knows")
+        folder = out or _default_folder(path, plan, [one.name for one in to_show])
+        check_folder(folder, [*(photos or ()), *(on or ())])
+        home = score_home(asked.model, plan, sample) if plan else None
         elsewhere = [show(asked, one) for one in to_show]
         domains = distinct([home.domain, *elsewhere] if home else elsewhere)
         measured = measure_domains(domains, threshold=asked.threshold)
         worse = _corrupted(asked, domains, strengths, sample) if corruptions else None
-        chosen = home.chosen if home else "+".join(one.name for one in domains)
+        name = printable(path.name if path.is_dir() else path.stem)
         page = write_report(
-            out or _default_folder(path, chosen),
+            folder,
             domains,
             measured,
-            title=f"{path.stem} on {', '.join(one.name for one in domains)}",
+            title=f"{name} on {', '.join(one.name for one in domains)}",
             facts=facts_of(model, home, [source for source, _ in others], sample),
             worse=worse,
             look_at=_look_at(path),
@@ -115,7 +135,7 @@ def evaluate(
     if len(measured) > 1 or measured[0].strange or not measured[0].known:
         print_domains(measured)
     else:
-        print_one(domains[0].known, measured[0].known)
+        print_one(domains[0].known, measured[0].known, domains[0].labels)
     if worse:
         print_robustness(worse.measured)
     typer.echo(f"report: {page}")
@@ -139,11 +159,15 @@ def _corrupted(
     """The first domain that has photos of known classes, under every corruption."""
     from binsight.evaluation import robustness
     from binsight.evaluation.corruptions import FAMILIES
-    from binsight.evaluation.domains import sample_of
+    from binsight.evaluation.domains import SAMPLE_SEED, sample_of
     from binsight.evaluation.report import Worse
 
-    domain = next(one for one in domains if len(one.known))
+    domain = next((one for one in domains if len(one.known)), None)
+    if domain is None:
+        raise UsageError("--corruptions: no photo of a class that the model knows can be read")
     drawn = sample_of(len(domain.known), sample or CORRUPTED_SAMPLE)
+    # In no order, so that what an interrupt leaves is of all classes.
+    drawn = np.random.default_rng(SAMPLE_SEED).permutation(drawn).tolist()
     paths = [domain.known.paths[place] for place in drawn]
     with reporting("corrupting", unit="pictures") as report:
         shown = robustness.show_corrupted(
@@ -188,10 +212,12 @@ def _look_at(model: Path) -> LookAt | None:
     return look_at
 
 
-def _default_folder(model: Path, chosen: str) -> Path:
-    if not model.is_dir():
-        return Path(f"{model.stem}-evaluation-{chosen}")
-    return model / f"evaluation-{chosen}"
+def _default_folder(model: Path, plan: HomePlan | None, others: Sequence[str]) -> Path:
+    """One for each model and data, so that no report takes another's place."""
+    first = [] if plan is None else [plan.chosen if plan.of_run else plan.name]
+    plain = (NOT_PLAIN.sub("-", name).strip("-") or "photos" for name in [*first, *others])
+    name = f"evaluation-{'+'.join(plain)[:LONGEST_NAME]}"
+    return model / name if model.is_dir() else Path(f"{model.stem}-{name}")
 
 
 def facts_of(
@@ -209,8 +235,9 @@ def facts_of(
         facts["on"] = ", ".join(map(str, others))
     if sample:
         facts["sample"] = f"at most {sample:,} photos of each domain"
-    return facts | {
+    facts |= {
         "command": shlex.join(["binsight", *sys.argv[1:]]),
         "binsight": __version__,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+    return {name: printable(value) for name, value in facts.items()}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,10 +21,20 @@ if TYPE_CHECKING:
     from binsight.data.split import Split
     from binsight.evaluation.asking import Model
     from binsight.evaluation.domains import Domain, Planned
-    from binsight.evaluation.scored import Scored
     from binsight.training.run import Run
 
-__all__ = ["Asked", "Home", "distinct", "home_of", "open_model", "paired", "planned", "show"]
+__all__ = [
+    "Asked",
+    "Home",
+    "HomePlan",
+    "distinct",
+    "open_model",
+    "paired",
+    "plan_home",
+    "planned",
+    "score_home",
+    "show",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +44,26 @@ class Asked:
     model: Model
     threshold: float | None
     run: Run | None = None
+    catalogs: frozenset[str] = frozenset()  # digests of what a bundle was made and taught from
+
+
+@dataclass(frozen=True, eq=False)
+class HomePlan:
+    """Photos of the first domain, of which none was shown yet.
+
+    Args:
+        name: of the domain.
+        catalog: all photos.
+        split: that they are a part of, if there is one.
+        chosen: the part's name.
+        of_run: whether it is a run's own split.
+    """
+
+    name: str
+    catalog: Catalog
+    split: Split | None
+    chosen: str
+    of_run: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,21 +99,20 @@ def open_model(model: Path) -> Asked:
         run = open_run(model)
         return Asked(RunModel(run), None, run)
     classifier = Classifier(model)
-    return Asked(BundleModel(classifier), classifier.metadata.threshold)
+    about = classifier.metadata
+    catalogs = {about.training.catalog_digest, *(one.catalog_digest for one in about.lineage)}
+    return Asked(BundleModel(classifier), about.threshold, catalogs=frozenset(catalogs))
 
 
-def home_of(
+def plan_home(
     asked: Asked,
     photos: tuple[Path, ...],
     split: Path | None,
     part: str | None,
     is_elsewhere: bool,
-    sample: int | None,
     corrections: Path | None = None,
-) -> Home | None:
+) -> HomePlan | None:
     """The first domain; ``None`` if only folders of --on are to be shown."""
-    from binsight.evaluation.domains import Domain
-
     if asked.run and corrections:
         raise UsageError("--corrections goes with a bundle; a run keeps its own")
 
@@ -98,14 +128,14 @@ def home_of(
     except DataError as error:
         if is_named or not is_elsewhere:
             raise
-        message = f"the run's own photos are left out: {error}"
-        typer.secho(printable(message), fg="yellow", err=True)
+        _warn(f"the run's own photos are left out: {error}")
         return None
     sources = photos or tuple(map(Path, asked.run.facts.sources if asked.run else ()))
     name = " + ".join(map(_name, sources)) + (f" ({chosen})" if parts else "")
-    scored = _scored_home(asked.model, catalog, parts, chosen, sample)
-    domain = Domain(name, catalog.root, scored, problems=catalog.problems)
-    return Home(domain, catalog, chosen)
+    if parts is None and catalog.digest in asked.catalogs:
+        _warn(f"{name}: the bundle was made from these very photos, and knows most of them")
+    of_run = asked.run is not None and parts == asked.run.split
+    return HomePlan(name, catalog, parts, chosen, of_run)
 
 
 def _catalog(
@@ -131,23 +161,25 @@ def _catalog(
         catalog = matching_catalog(photos or own, parts, decisions)
         chosen = part or choose_part(parts)
         if run:
-            _check_not_learned(run, parts, chosen)
+            _check_not_learned(run, catalog, parts, chosen)
         return catalog, parts, chosen
     if run is None or (photos and part is None):
         catalog = corrected(scan(photos, duplicates=False), decisions)
-        if run is None or catalog.digest != run.facts.catalog_digest:
+        if run is None:
             return catalog, None, "photos"
+        if catalog.digest != run.facts.catalog_digest:
+            return _without_learned(run, catalog), None, "photos"
         # Its own photos, most of which it has learned.
         return catalog, run.split, choose_part(run.split)
     return run.photos(photos), run.split, part or choose_part(run.split)
 
 
-def _check_not_learned(run: Run, parts: Split, chosen: str) -> None:
+def _check_not_learned(run: Run, catalog: Catalog, parts: Split, chosen: str) -> None:
     """Make sure that another split than the run's own shows it nothing that it learned from."""
-    if parts.catalog_digest != run.facts.catalog_digest or parts == run.split:
+    if parts == run.split:
         return
-    shown = parts.paths(chosen)
-    learned = set(shown) & set(run.split.paths("train"))
+    shown, known = set(parts.paths(chosen)), _learned(run, catalog)
+    learned = [one for one in catalog.photos if one.path in shown and one.sha256 in known]
     if learned:
         raise UsageError(
             f"{run.folder} has learned {len(learned):,} of the {len(shown):,} photos that this "
@@ -155,18 +187,47 @@ def _check_not_learned(run: Run, parts: Split, chosen: str) -> None:
         )
 
 
-def _scored_home(
-    model: Model, catalog: Catalog, parts: Split | None, chosen: str, sample: int | None
-) -> Scored:
+def _learned(run: Run, catalog: Catalog) -> frozenset[str]:
+    """Digests of what it learned from, also where a run of before kept none."""
+    if run.learned or catalog.digest != run.facts.catalog_digest:
+        return run.learned
+    part_of = run.split.part_of
+    return frozenset(one.sha256 for one in catalog.photos if part_of[one.path] == "train")
+
+
+def _without_learned(run: Run, catalog: Catalog) -> Catalog:
+    learned = _learned(run, catalog)
+    left = tuple(one for one in catalog.photos if one.sha256 not in learned)
+    if not left:
+        raise UsageError(f"{run.folder} has learned all of these {len(catalog.photos):,} photos")
+    _say_learned(run, len(catalog.photos) - len(left))
+    return replace(catalog, photos=left)
+
+
+def _say_learned(run: Run, learned: int, name: str = "") -> None:
+    if learned:
+        where = f"{name}: " if name else ""
+        _warn(f"{where}left out {learned:,} photos that {run.folder} has learned from")
+
+
+def _warn(message: str) -> None:
+    typer.secho(printable(message), fg="yellow", err=True)
+
+
+def score_home(model: Model, plan: HomePlan, sample: int | None) -> Home:
+    """Ask the model about the first domain."""
     from binsight.data.labelled import labelled_part
-    from binsight.evaluation.domains import sample_of
+    from binsight.evaluation.domains import Domain, sample_of
     from binsight.evaluation.scoring import score
 
-    paths, labelled = labelled_part(catalog, parts, chosen, model.classes)
+    paths, labelled = labelled_part(plan.catalog, plan.split, plan.chosen, model.classes)
     drawn = sample_of(len(paths), sample)
     paths = tuple(paths[place] for place in drawn)
     with reporting("classifying") as report:
-        return score(model, paths, labelled.at(drawn), progress=report)
+        scored = score(model, paths, labelled.at(drawn), progress=report)
+    domain = Domain(plan.name, plan.catalog.root, scored, problems=plan.catalog.problems)
+    _say_problems(domain)
+    return Home(domain, plan.catalog, plan.chosen)
 
 
 def planned(
@@ -180,25 +241,46 @@ def planned(
 
     classes = asked.model.classes
     means = [read_map(file, classes) if file else ClassMap() for _, file in others]
-    return [
+    plans = [
         plan_domain(source, mapped, classes, name=_name(source), sample=sample)
         for (source, _), mapped in zip(others, means, strict=True)
     ]
+    return [_unlearned(asked.run, plan) for plan in plans] if asked.run else plans
+
+
+def _unlearned(run: Run, plan: Planned) -> Planned:
+    known = run.learned
+    left = tuple(one for one in plan.shown if _digest(plan.root / one.path) not in known)
+    if not left:
+        raise UsageError(f"{run.folder} has learned all {len(plan.shown):,} photos of {plan.name}")
+    learned = len(plan.shown) - len(left)
+    _say_learned(run, learned, plan.name)
+    return replace(plan, shown=left, skipped=plan.skipped + learned)
+
+
+def _digest(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    except OSError:  # told of when it is to be shown
+        return ""
 
 
 def _name(source: Path) -> str:
-    """What people call a folder or a CSV."""
-    return source.absolute().stem if source.suffix == ".csv" else source.absolute().name
+    """What people call a folder or a CSV, as text."""
+    path = source.absolute()
+    return printable(path.stem if source.suffix == ".csv" else path.name)
 
 
 def distinct(domains: Sequence[Domain]) -> list[Domain]:
     """Number the domains whose name came before."""
-    seen: Counter[str] = Counter()
+    taken: set[str] = set()
     named = []
     for one in domains:
-        seen[one.name] += 1
-        again = seen[one.name]
-        named.append(replace(one, name=f"{one.name} #{again}") if again > 1 else one)
+        names = chain([one.name], (f"{one.name} #{number}" for number in count(2)))
+        name = next(name for name in names if name not in taken)
+        taken.add(name)
+        named.append(replace(one, name=name))
     return named
 
 
@@ -207,8 +289,12 @@ def show(asked: Asked, planned: Planned) -> Domain:
 
     with reporting(f"classifying {printable(planned.name)}") as report:
         domain = score_domain(asked.model, planned, progress=report)
+    _say_problems(domain)
+    return domain
+
+
+def _say_problems(domain: Domain) -> None:
     if domain.problems:
         first = domain.problems[0]
         message = f"{domain.name}: files left out: {len(domain.problems):,}, such as {first.path}"
-        typer.secho(printable(f"{message}: {first.reason}"), fg="yellow", err=True)
-    return domain
+        _warn(f"{message}: {first.reason}")

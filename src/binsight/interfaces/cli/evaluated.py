@@ -21,8 +21,8 @@ LONGEST_NAME = 30
 MISSING = "-"
 
 
-def print_one(scored: Scored, metrics: Metrics) -> None:
-    """Print one domain: all photos, those of each source, and each class."""
+def print_one(scored: Scored, metrics: Metrics, labels: Sequence[str] = ()) -> None:
+    """Print one domain: all photos, those of each source, and each class; see `by_source`."""
     from binsight.evaluation.metrics import by_source
     from binsight.evaluation.metrics import evaluate as measure
 
@@ -30,13 +30,15 @@ def print_one(scored: Scored, metrics: Metrics) -> None:
         f"{'':20} {'photos':>7}  {'accuracy':22}  {'balanced accuracy':22}  {'macro F1'}", bold=True
     )
     _print_row("all", metrics)
-    for name, some in by_source(scored).items():
+    for name, some in by_source(scored, labels).items():
         _print_row(name, measure(some))
     typer.secho(
         f"\n{'class':20} {'photos':>7}  {'precision':>9}  {'recall':>9}  {'F1':>9}", bold=True
     )
     for row in metrics.per_class:
-        scores = "  ".join(f"{one:>9.1%}" for one in (row.precision, row.recall, row.f1))
+        cells = (row.precision, row.recall, row.f1)
+        shown = (f"{one:.1%}" if row.support else MISSING for one in cells)
+        scores = "  ".join(f"{one:>9}" for one in shown)
         typer.echo(f"{row.name:20} {row.support:>7,}  {scores}")
 
 
@@ -95,7 +97,7 @@ def _rows(measured: Sequence[DomainMetrics]) -> Iterator[list[str]]:
         yield strange("  mean confidence", lambda one: _share(one.mean_confidence))
         yield strange("  AUROC", lambda one: _ends(one.auroc))
         yield strange("  pass at 95 % of known", lambda one: _ends(one.fpr_at_95_tpr))
-    for name, key in (("left out by the map", "skipped"), ("could not be read", "unreadable")):
+    for name, key in (("left out", "skipped"), ("could not be read", "unreadable")):
         if any(getattr(one, key) for one in measured):
             yield [name, *(f"{getattr(one, key):,}" for one in measured)]
 

@@ -20,6 +20,7 @@ from .extras import needs_extra
 from .models import ModelOption
 from .photo_paths import is_listed, photo_paths
 from .progress import reporting
+from .results import check_folder, refuse_photo
 from .terminal import printable
 
 FOLDER, CHECK = Path("explained"), Path("explain-check.json")
@@ -67,6 +68,7 @@ def explain(
     if check:
         from .explain_check import check_all
 
+        refuse_photo(out or CHECK, "--out")
         wrong = check_all(explainer, found, label, out or CHECK, sample=sample, as_json=as_json)
     else:
         show = JsonLines() if as_json else TextLines()
@@ -146,25 +148,27 @@ def _explain_all(
     show: Lines,
 ) -> int:
     """Explain photos one by one, and return how many could not be."""
-    _check_folder(folder, photos)
+    check_folder(folder, photos)
+    overlays = folder / "photos"
+    _check_overlays(overlays, found, photos)
     galleries = Galleries(folder, labelled=any(one.true for one in found))
     broken = 0
     with reporting("explaining") as report:
         for done, one in enumerate(found, start=1):
-            _explain(explainer, one, label, folder / "photos" / one.name, show, galleries)
+            _explain(explainer, one, label, overlays / one.name, show, galleries)
             broken += bool(one.error)
             report(done, len(found))
     show.end(galleries.write(), broken, len(found))
     return broken
 
 
-def _check_folder(folder: Path, photos: Sequence[Path]) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is not a folder; give --out a folder for many photos")
-    for given in photos:
-        # Its overlays would be explained the next time.
-        if is_listed(given) and folder.resolve().is_relative_to(given.resolve()):
-            raise UsageError(f"{folder} lies in {given}; give an --out elsewhere")
+def _check_overlays(overlays: Path, found: Sequence[Explained], photos: Sequence[Path]) -> None:
+    """Make sure that no picture would be written over a photo, or be taken for one next time."""
+    check_folder(overlays, photos)
+    originals = {one.path.resolve() for one in found}
+    for one in found:
+        if (overlays / one.name).resolve() in originals:
+            raise UsageError(f"{overlays / one.name} is one of the photos; give another --out")
 
 
 def _explain(

@@ -62,7 +62,7 @@ class Galleries:
             answer = "right" if one.explanation.label == one.true else "wrong"
             key, title = (one.true, answer), f"{one.true}: {answer} answers"
         elif self._labelled:
-            key, title = ("", "without a class folder"), "photos without a class folder"
+            key, title = ("", "without-a-class-folder"), "photos without a class folder"
         else:
             key, title = ("", "all"), "where the model looked"
         gallery = self._of.setdefault(key, Gallery(title))
@@ -71,11 +71,12 @@ class Galleries:
     def write(self) -> list[Path]:
         """Write them and return their paths, in order of class and answer."""
         classes = sorted({name for name, _ in self._of})
-        plain = dict(zip(classes, folder_names(classes), strict=True))
+        hyphened = [name.replace(" ", "-") for name in classes]
+        plain = dict(zip(classes, folder_names(hyphened), strict=True))
         written = []
         for (name, answer), gallery in sorted(self._of.items()):
             words = [plain[name], answer] if name else [answer]
-            path = self._folder / f"gallery-{'-'.join(words).replace(' ', '-')}.jpg"
+            path = self._folder / f"gallery-{'-'.join(words)}.jpg"
             write_picture(path, gallery.draw())
             written.append(path)
         return written

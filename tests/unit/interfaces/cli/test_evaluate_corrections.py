@@ -14,7 +14,7 @@ from binsight.errors import SplitError, UsageError
 
 pytest.importorskip("torch")
 
-from binsight.interfaces.cli.evaluate_on import Asked, _catalog, home_of
+from binsight.interfaces.cli.evaluate_on import Asked, _catalog, plan_home
 from binsight.training.recipe import load_recipe
 from binsight.training.run import Run, create_run
 
@@ -65,4 +65,4 @@ def test_a_run_knows_them_where_they_belong(photos: Path, tmp_path: Path) -> Non
     assert label(photos, own, run=run) == "metal"
     assert label(photos, other, run=run) == "glass"
     with pytest.raises(UsageError, match="keeps its own"):
-        home_of(Asked(None, None, run), (), None, None, False, None, own)
+        plan_home(Asked(None, None, run), (), None, None, False, own)
