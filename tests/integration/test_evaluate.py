@@ -280,7 +280,7 @@ def test_a_report_does_not_land_among_photos_or_on_a_file(
 ) -> None:
     shutil.copytree(home, tmp_path / "photos")
     line = refusal("evaluate", small_bundle.path, ".", cwd=tmp_path / "photos")
-    assert "lies in .; give an --out elsewhere" in line
+    assert "lies in .; give --out elsewhere" in line
     (tmp_path / "file").touch()
     line = refusal("evaluate", small_bundle.path, home, "--out", tmp_path / "file")
     assert "is not a folder; give --out a folder" in line

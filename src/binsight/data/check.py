@@ -21,7 +21,7 @@ from binsight.images import decode
 
 from .catalog import Catalog, Photo, Problem
 
-__all__ = ["ClassCount", "Conflict", "Report", "TinyPhoto", "check", "contact_sheet"]
+__all__ = ["ClassCount", "Conflict", "Report", "TinyPhoto", "check", "check_sheet", "contact_sheet"]
 
 FEWEST_PHOTOS = 10
 LARGEST_IMBALANCE = 10
@@ -212,19 +212,33 @@ def contact_sheet(catalog: Catalog, path: Path, *, per_class: int = 12, seed: in
     Raises:
         UsageError: a suffix that names no picture format, or no photos to show.
     """
-    if path.suffix.lower() not in SHEET_SUFFIXES:
-        raise UsageError(f"{path}: give a name that ends in {' or '.join(SHEET_SUFFIXES)}")
+    check_sheet(path)
     if per_class < 1:
         raise UsageError(f"{per_class} photos a class show nothing; give 1 or more")
     generator = np.random.default_rng(seed)
-    rows = [_sample(catalog, name, per_class, generator) for name in catalog.classes]
+    photos_of: dict[str, list[Photo]] = {name: [] for name in catalog.classes}
+    for photo in catalog.photos:
+        photos_of[photo.label].append(photo)
+    rows = [_sample(photos, per_class, generator) for photos in photos_of.values()]
     sheet = _draw_sheet(catalog, rows, _tile_side(len(rows)))
-    with replacing(path) as temporary:
-        sheet.save(temporary, quality=90)
+    try:
+        with replacing(path) as temporary:
+            sheet.save(temporary, quality=90)
+    except (OSError, ValueError) as error:  # ValueError: larger than the format may be
+        raise UsageError(f"{path}: cannot be written ({error}); give another --sheet") from error
 
 
-def _sample(catalog: Catalog, name: str, limit: int, generator: np.random.Generator) -> list[Photo]:
-    photos = [photo for photo in catalog.photos if photo.label == name]
+def check_sheet(path: Path) -> None:
+    """Make sure that a contact sheet can have this name.
+
+    Raises:
+        UsageError: a suffix that names no picture format.
+    """
+    if path.suffix.lower() not in SHEET_SUFFIXES:
+        raise UsageError(f"{path}: give a name that ends in {' or '.join(SHEET_SUFFIXES)}")
+
+
+def _sample(photos: Sequence[Photo], limit: int, generator: np.random.Generator) -> list[Photo]:
     chosen = generator.choice(len(photos), min(limit, len(photos)), replace=False)
     return [photos[index] for index in sorted(chosen)]
 

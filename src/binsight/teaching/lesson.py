@@ -18,7 +18,7 @@ from binsight.errors import TeachingError
 
 from .familiar import Familiar
 from .head import Head, fit_head
-from .memory import Memory, spread
+from .memory import Memory, spread, taught_id
 
 __all__ = ["Example", "Lesson", "Pupil", "learn"]
 
@@ -184,7 +184,8 @@ def learn(
     number = {name: place for place, name in enumerate(class_names)}
     x_nd = np.stack([one.embedding_d for one in examples]).astype(np.float32)
     labels_n = np.array([number[one.label] for one in examples], np.int64)
-    again_n, memory = _without(old.memory, x_nd)
+    id_n = np.array([taught_id(one.digest) for one in examples], np.int64)
+    again_n, memory = _without(old.memory, x_nd, id_n)
     old = replace(old, memory=memory)
     new_n = ~again_n
     prior = _with_rows(old.head, len(class_names))
@@ -221,7 +222,7 @@ def learn(
         threshold=calibrated.threshold,
         familiar=calibrated.familiar,
         calibrated_on=calibrated.photos,
-        memory=_longer(old.memory, x_nd, labels_n),
+        memory=_longer(old.memory, x_nd, labels_n, id_n),
         photos={name: int((labels_n == number[name]).sum()) for name in class_names},
         folds=int(fold_n.max()) + 1 if fold_n.any() else 0,
         before=float(before_n.mean()),
@@ -258,7 +259,7 @@ def _renamed(pupil: Pupil, rename: Mapping[str, str]) -> Pupil:
     share = np.eye(len(classes), dtype=np.float32)[place_c]
     share /= share.sum(axis=0)
     head = Head(share.T @ pupil.head.weight_cd, share.T @ pupil.head.bias_c, pupil.head.temperature)
-    memory = Memory(pupil.memory.embeddings, place_c[pupil.memory.labels], pupil.memory.held_out)
+    memory = replace(pupil.memory, labels=place_c[pupil.memory.labels])
     familiar = pupil.familiar.relabelled(place_c) if pupil.familiar else None
     return Pupil(classes, head, memory, pupil.threshold, pupil.risk, familiar)
 
@@ -378,30 +379,40 @@ def _remembered(
     return float(before.mean()), float(after.mean())
 
 
-def _without(memory: Memory, x_nd: Floats) -> tuple[NDArray[np.bool_], Memory]:
-    """Which photos (N,) were taught before, and the memory without them.
+def _without(
+    memory: Memory, x_nd: Floats, id_n: NDArray[np.int64]
+) -> tuple[NDArray[np.bool_], Memory]:
+    """Which photos (N,) were learned from before, and the memory without any of the photos.
 
-    They are taught anew, perhaps by another name; and a fold that leaves them out must not find
-    them there.
+    They are taught anew, perhaps by another name; a fold that leaves them out must not find them
+    there, and what was held out is so no more.
     """
     rows_of: dict[bytes, list[int]] = {}
     for row, embedding_d in enumerate(memory.embeddings):
-        if not memory.held_out[row]:
-            rows_of.setdefault(embedding_d.tobytes(), []).append(row)
+        rows_of.setdefault(embedding_d.tobytes(), []).append(row)
     found = [rows_of.get(one.tobytes(), []) for one in x_nd.astype(np.float16)]
+    learned_n = np.array([any(not memory.held_out[row] for row in rows) for rows in found])
     gone = sorted({row for rows in found for row in rows})
     kept = np.delete(np.arange(len(memory)), gone)
-    left = Memory(memory.embeddings[kept], memory.labels[kept], memory.held_out[kept])
-    return np.array([bool(rows) for rows in found], np.bool_), left
+    left = replace(
+        memory,
+        embeddings=memory.embeddings[kept],
+        labels=memory.labels[kept],
+        held_out=memory.held_out[kept],
+    )
+    return learned_n | np.isin(id_n, memory.taught), left
 
 
-def _longer(memory: Memory, x_nd: Floats, labels_n: NDArray[np.int64]) -> Memory:
+def _longer(
+    memory: Memory, x_nd: Floats, labels_n: NDArray[np.int64], id_n: NDArray[np.int64]
+) -> Memory:
     """The old memory and some of the taught photos."""
     chosen = spread(labels_n.tolist(), REMEMBERED)
     return Memory(
         np.concatenate([memory.embeddings, x_nd[chosen].astype(np.float16)]),
         np.concatenate([memory.labels, labels_n[chosen]]),
         np.concatenate([memory.held_out, np.zeros(len(chosen), np.bool_)]),
+        np.union1d(memory.taught, id_n),
     )
 
 

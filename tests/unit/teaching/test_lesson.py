@@ -223,6 +223,29 @@ def test_photos_that_were_taught_before_are_counted_and_decide_nothing(pupil: Pu
     assert nothing_new.calibrated_on == int(pupil.memory.held_out.sum())
 
 
+def test_of_many_taught_photos_each_is_known_again(pupil: Pupil) -> None:
+    many = examples(REMEMBERED + 50)
+    first = learn(pupil, many)
+    second = learn(again(first), many)
+    assert second.again == len(many)
+    assert (second.new_before, second.new_after) == (None, None)
+    third = learn(again(second), [*many, *examples(8, labels=("battery",), seed=50)])
+    assert third.again == len(many)
+
+
+def test_a_held_out_photo_that_is_taught_is_held_out_no_more(pupil: Pupil) -> None:
+    held_nd, held_n = pupil.memory.part(held_out=True)
+    taught = [
+        Example(f"{place}.jpg", CLASSES[label], f"held{place}", embedding_d)
+        for place, (embedding_d, label) in enumerate(zip(held_nd, held_n, strict=True))
+    ]
+    lesson = learn(pupil, taught)
+    assert lesson.again == 0, "the network never learned from them"
+    assert (lesson.remembered_before, lesson.remembered_after) == (None, None)
+    assert lesson.calibrated_on == len(taught), "each by a head without it, and only once"
+    assert not lesson.memory.held_out.any()
+
+
 def test_a_photo_is_remembered_by_the_name_that_it_was_given_last(pupil: Pupil) -> None:
     taught = examples(6)
     wrong = [replace(one, label="battery") for one in taught]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -41,9 +42,10 @@ def correct(
             f"({answer.confidence:.1%}); kept as {printable(kept)}"
         )
     if broken < len(photos):
-        given = f" --model {printable(model)}" if model else ""
+        given = f" --model {shlex.quote(printable(model))}" if model else ""
         # Whoever pastes this is to overwrite nothing.
         out = next(name for name in numbered("my", ".onnx") if not Path(name).exists())
-        typer.echo(f"next: binsight teach {printable(to)}{given} --out {out}")
+        folder = shlex.quote(printable(to))
+        typer.echo(f"next: binsight teach {folder}{given} --out {out}")
     if broken:
         raise typer.Exit(1)

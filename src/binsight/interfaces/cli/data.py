@@ -15,6 +15,7 @@ from binsight.errors import SplitError, UsageError
 from .extras import needs_extra
 from .labels import check_nothing_lost, doubted_labels, write_issues
 from .progress import reporting
+from .results import refuse_among
 from .terminal import columns, padded, printable
 
 if TYPE_CHECKING:
@@ -77,8 +78,11 @@ def check_photos(
 ) -> None:
     """Count photos, find unreadable, tiny and duplicate ones, and labels that are wrong."""
     from binsight.data.catalog import write_catalog
-    from binsight.data.check import check, contact_sheet
+    from binsight.data.check import check, check_sheet, contact_sheet
 
+    if sheet:
+        check_sheet(sheet)
+        refuse_among(sheet, photos, "--sheet")
     if issues and labels is None:
         raise UsageError("--issues needs --labels; make one with: binsight train PHOTOS --folds 5")
     decisions = _decisions(corrections)

@@ -10,7 +10,7 @@ from binsight.images import PHOTO_SUFFIXES
 
 from .photo_paths import is_listed
 
-__all__ = ["check_folder", "refuse_photo"]
+__all__ = ["check_folder", "refuse_among", "refuse_photo"]
 
 
 def check_folder(folder: Path, photos: Iterable[Path]) -> None:
@@ -25,9 +25,18 @@ def check_folder(folder: Path, photos: Iterable[Path]) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is not a folder; give --out a folder")
+    refuse_among(folder, photos, "--out")
+
+
+def refuse_among(path: Path, photos: Iterable[Path], option: str) -> None:
+    """Make sure that a result lies in no folder of photos.
+
+    Raises:
+        UsageError: it would.
+    """
     for given in photos:
-        if is_listed(given) and folder.resolve().is_relative_to(given.resolve()):
-            raise UsageError(f"{folder} lies in {given}; give an --out elsewhere")
+        if is_listed(given) and path.resolve().is_relative_to(given.resolve()):
+            raise UsageError(f"{path} lies in {given}; give {option} elsewhere")
 
 
 def refuse_photo(file: Path, option: str) -> None:
