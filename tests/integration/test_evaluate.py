@@ -7,16 +7,20 @@ import json
 import os
 import shutil
 import sys
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
-from command_line import binsight, output, refusal
+from command_line import binsight
 from PIL import Image
 from small_bundle import SmallBundle, squares, write_small_bundle
 from tiny_training import draw_photos, make_run, write_weights
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from binsight import Classifier
+from binsight.data.catalog import scan
+from binsight.data.split import split_by_ratios, write_split
+from binsight.errors import BinsightError
 from binsight.evaluation import asking
 from binsight.interfaces.cli import app
 from binsight.training.run import open_run
@@ -62,6 +66,25 @@ def run(home: Path) -> Path:
 
 def told(folder: Path) -> dict:
     return json.loads((folder / "metrics.json").read_text("utf-8"))
+
+
+def ran(*arguments: object, cwd: Path = Path()) -> Result:
+    """The command in this process, which spares loading torch anew."""
+    with chdir(cwd):
+        return CliRunner().invoke(app, ["evaluate", *map(str, arguments)])
+
+
+def said_by(*arguments: object, cwd: Path = Path()) -> str:
+    done = ran(*arguments, cwd=cwd)
+    assert done.exit_code == 0, done.exception
+    return done.stdout
+
+
+def refused(*arguments: object, cwd: Path = Path()) -> str:
+    done = ran(*arguments, cwd=cwd)
+    assert isinstance(done.exception, BinsightError)
+    assert done.stdout == ""
+    return str(done.exception)
 
 
 def cells(said: str, row: str) -> list[str]:
@@ -113,7 +136,7 @@ def test_a_sample_of_each_domain(
     home: Path, kitchen: Path, names: Path, small_bundle: SmallBundle, tmp_path: Path
 ) -> None:
     options = ("--on", kitchen, "--map", names, "--sample", 5, "--out", tmp_path)
-    output("evaluate", small_bundle.path, home, *options)
+    said_by(small_bundle.path, home, *options)
     found = told(tmp_path)
     assert found["photos"] == 5
     away = found["domains"]["kitchen"]
@@ -128,7 +151,7 @@ def test_only_other_domains_each_with_its_map(
     other = tmp_path / "other.toml"
     other.write_text('[classes]\nglass = "none"\nmetal = "none"\npaper = "none"\n')
     options = ("--on", kitchen, "--map", names, "--on", home, "--map", other)
-    said = output("evaluate", small_bundle.path, *options, cwd=tmp_path)
+    said = said_by(small_bundle.path, *options, cwd=tmp_path)
     assert said.endswith("report: small-evaluation-kitchen+photos/report.html\n")
     assert cells(said, "photos of known classes") == ["12", "-"]
     assert cells(said, "photos of none of them") == ["3", "18"]
@@ -140,7 +163,7 @@ def test_only_other_domains_each_with_its_map(
 def test_the_same_folder_twice_is_two_domains(
     home: Path, small_bundle: SmallBundle, tmp_path: Path
 ) -> None:
-    output("evaluate", small_bundle.path, home, "--on", home, "--out", tmp_path)
+    said_by(small_bundle.path, home, "--on", home, "--out", tmp_path)
     found = told(tmp_path)["domains"]
     assert list(found) == ["photos", "photos #2"]
     assert found["photos"]["known"]["confusion"] == found["photos #2"]["known"]["confusion"]
@@ -150,7 +173,7 @@ def test_a_run_on_its_own_photos_and_elsewhere(
     run: Path, kitchen: Path, names: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "report"
-    said = output("evaluate", run, "--on", kitchen, "--map", names, "--out", out)
+    said = said_by(run, "--on", kitchen, "--map", names, "--out", out)
     assert list(told(out)["domains"]) == ["photos (val)", "kitchen"]
     assert "answered (sure)" not in said  # a run knows no threshold
     assert cells(said, "  accepted (sure)") == ["-", "-"]
@@ -164,35 +187,35 @@ def test_a_run_whose_own_photos_are_gone(
     shutil.copytree(run, moved)
     facts = json.loads((moved / "run.json").read_text("utf-8"))
     (moved / "run.json").write_text(json.dumps(facts | {"sources": [str(tmp_path / "gone")]}))
-    done = binsight("evaluate", moved, "--on", kitchen, "--map", names, "--out", tmp_path / "out")
-    assert done.returncode == 0
+    done = ran(moved, "--on", kitchen, "--map", names, "--out", tmp_path / "out")
+    assert done.exit_code == 0
     assert done.stderr.startswith("the run's own photos are left out: ")
     assert list(told(tmp_path / "out")["domains"]) == ["kitchen"]
-    assert "no such folder" in refusal("evaluate", moved)
+    assert "no such folder" in refused(moved)
 
 
 def test_mistakes_are_told_before_any_photo_is_shown(
     home: Path, kitchen: Path, names: Path, small_bundle: SmallBundle, tmp_path: Path
 ) -> None:
     bundle = small_bundle.path
-    line = refusal("evaluate", bundle, home, "--on", home, "--on", kitchen, cwd=tmp_path)
+    line = refused(bundle, home, "--on", home, "--on", kitchen, cwd=tmp_path)
     for name in ("blurred", "bottles", "cats", "tins"):
         assert f'"{name}" = "..."' in line
     wrong = tmp_path / "wrong.toml"
     wrong.write_text('[classes]\ntins = "tin"\ncats = "no"\n')
-    line = refusal("evaluate", bundle, home, "--on", kitchen, "--map", wrong, cwd=tmp_path)
+    line = refused(bundle, home, "--on", kitchen, "--map", wrong, cwd=tmp_path)
     assert '"tins" = "tin", "cats" = "no"' in line
-    assert "--map needs --on" in refusal("evaluate", bundle, home, "--map", names)
+    assert "--map needs --on" in refused(bundle, home, "--map", names)
     options = ("--on", home, "--on", home, "--on", home, "--map", names, "--map", names)
-    assert "2 --map for 3 --on" in refusal("evaluate", bundle, *options)
-    assert "no such folder" in refusal("evaluate", bundle, "--on", tmp_path / "gone")
-    assert "name labelled photos" in refusal("evaluate", bundle)
+    assert "2 --map for 3 --on" in refused(bundle, *options)
+    assert "no such folder" in refused(bundle, "--on", tmp_path / "gone")
+    assert "name labelled photos" in refused(bundle)
     assert [path.name for path in tmp_path.iterdir()] == ["wrong.toml"]
 
 
 def test_corruptions(home: Path, small_bundle: SmallBundle, tmp_path: Path) -> None:
     options = ("--corruptions", "--sample", 3, "--severities", "5,1", "--out", tmp_path)
-    said = output("evaluate", small_bundle.path, home, *options)
+    said = said_by(small_bundle.path, home, *options)
     found = json.loads((tmp_path / "corruptions.json").read_text("utf-8"))
     assert (found["photos"], found["wanted"]) == (3, 3)
     assert len(found["accuracy"]) == 12
@@ -207,7 +230,7 @@ def test_corruptions(home: Path, small_bundle: SmallBundle, tmp_path: Path) -> N
 
 def test_corruptions_of_a_run(run: Path, tmp_path: Path) -> None:
     options = ("--corruptions", "--severities", "3", "--out", tmp_path)
-    output("evaluate", run, *options)
+    said_by(run, *options)
     found = json.loads((tmp_path / "corruptions.json").read_text("utf-8"))
     assert found["clean"]["value"] == told(tmp_path)["accuracy"]["value"]
     assert found["coverage"] is None
@@ -218,7 +241,7 @@ def test_severities_that_are_none_are_refused(
     home: Path, small_bundle: SmallBundle, severities: str
 ) -> None:
     options = ("--corruptions", "--severities", severities)
-    assert "give some of 1,2,3,4,5" in refusal("evaluate", small_bundle.path, home, *options)
+    assert "give some of 1,2,3,4,5" in refused(small_bundle.path, home, *options)
 
 
 def test_corruptions_need_a_known_class(
@@ -227,7 +250,7 @@ def test_corruptions_need_a_known_class(
     none = tmp_path / "none.toml"
     none.write_text("[classes]\n" + "\n".join(f'{one} = "none"' for one in (*NAMES, "paper")))
     options = ("--on", kitchen, "--map", none, "--corruptions")
-    assert "needs photos of classes" in refusal("evaluate", small_bundle.path, *options)
+    assert "needs photos of classes" in refused(small_bundle.path, *options)
 
 
 def test_interrupting_corruptions_keeps_what_is_done(
@@ -253,12 +276,15 @@ def test_interrupting_corruptions_keeps_what_is_done(
     assert "(of 18: it was interrupted)" in (tmp_path / "report.html").read_text("utf-8")
 
 
-def test_what_cannot_be_read_is_said(home: Path, small_bundle: SmallBundle, tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_said(
+    home: Path, small_bundle: SmallBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copytree(home, tmp_path / "photos")
     for name in ("a.jpg", "b.jpg"):
         (tmp_path / "photos" / "glass" / name).write_text("no photo")
-    done = binsight("evaluate", small_bundle.path, "photos", cwd=tmp_path)
-    assert done.returncode == 0
+    monkeypatch.chdir(tmp_path)
+    done = ran(small_bundle.path, "photos")
+    assert done.exit_code == 0
     assert "photos: files left out: 2, such as glass/a.jpg" in done.stderr
     report = tmp_path / "small-evaluation-photos"
     assert told(report)["unreadable"] == 2
@@ -266,23 +292,24 @@ def test_what_cannot_be_read_is_said(home: Path, small_bundle: SmallBundle, tmp_
 
 
 def test_each_data_set_has_a_report_of_its_own(
-    home: Path, small_bundle: SmallBundle, tmp_path: Path
+    home: Path, small_bundle: SmallBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(home, tmp_path / "our kitchen")
+    monkeypatch.chdir(tmp_path)
     for folder in ("our kitchen", home):
-        output("evaluate", small_bundle.path, folder, cwd=tmp_path)
+        assert ran(small_bundle.path, folder).exit_code == 0
     made = sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("small-"))
     assert made == ["small-evaluation-our-kitchen", "small-evaluation-photos"]
 
 
 def test_a_report_does_not_land_among_photos_or_on_a_file(
-    home: Path, small_bundle: SmallBundle, tmp_path: Path
+    home: Path, small_bundle: SmallBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(home, tmp_path / "photos")
-    line = refusal("evaluate", small_bundle.path, ".", cwd=tmp_path / "photos")
+    line = refused(small_bundle.path, ".", cwd=tmp_path / "photos")
     assert "lies in .; give --out elsewhere" in line
     (tmp_path / "file").touch()
-    line = refusal("evaluate", small_bundle.path, home, "--out", tmp_path / "file")
+    line = refused(small_bundle.path, home, "--out", tmp_path / "file")
     assert "is not a folder; give --out a folder" in line
 
 
@@ -292,7 +319,7 @@ def test_a_folder_whose_name_is_no_text(
 ) -> None:
     odd = tmp_path / os.fsdecode(b"caf\xe9")
     shutil.copytree(home, odd)
-    output("evaluate", small_bundle.path, odd, "--out", tmp_path / "out")
+    assert ran(small_bundle.path, odd, "--out", tmp_path / "out").exit_code == 0
     assert told(tmp_path / "out")["title"] == "small on caf\\udce9"
 
 
@@ -308,15 +335,17 @@ def test_photos_that_a_run_learned_from_are_not_counted(
         square.save(more / "paper" / f"new{number}.png")
     learned = len(opened.split.paths("train"))
     new = 18 - learned + len(extra)
-    done = binsight("evaluate", run, more, "--out", tmp_path / "a")
+    done = ran(run, more, "--out", tmp_path / "a")
     assert done.stderr == f"left out {learned} photos that {run} has learned from\n"
     assert told(tmp_path / "a")["photos"] == new
-    done = binsight("evaluate", run, "--on", more, "--out", tmp_path / "b")
+    done = ran(run, "--on", more, "--out", tmp_path / "b")
     assert f"more: left out {learned} photos that {run} has learned from\n" in done.stderr
     assert told(tmp_path / "b")["domains"]["more"]["known"]["photos"] == new
     split = tmp_path / "split.csv"
-    output("data", "split", more, "--ratios", "train=0.2,test=0.8", "--out", split)
-    line = refusal("evaluate", run, more, "--split", split, "--out", tmp_path / "c")
+    write_split(
+        split, split_by_ratios(scan([more], duplicates=False), {"train": 0.2, "test": 0.8}, seed=0)
+    )
+    line = refused(run, more, "--split", split, "--out", tmp_path / "c")
     assert f"{run} has learned" in line
     (run / "learned.txt").unlink()
 
@@ -351,10 +380,8 @@ def test_corruptions_need_a_photo_that_can_be_read(
     means = tmp_path / "map.toml"
     means.write_text('[classes]\ncats = "none"\n', encoding="utf-8-sig")
     options = ("--on", tmp_path / "odd", "--map", means, "--corruptions", "--out", tmp_path / "o")
-    done = binsight("evaluate", small_bundle.path, *options)
-    assert done.returncode == 2
-    assert done.stderr.splitlines()[-1] == (
-        "binsight: --corruptions: no photo of a class that the model knows can be read"
+    assert str(ran(small_bundle.path, *options).exception) == (
+        "--corruptions: no photo of a class that the model knows can be read"
     )
 
 
@@ -363,7 +390,7 @@ def test_predictions_say_what_is_sure(
 ) -> None:
     bundle = write_small_bundle(tmp_path / "strict.onnx", threshold=1.0).path
     options = ("--on", kitchen, "--map", names, "--out", tmp_path / "out")
-    output("evaluate", bundle, home, *options)
+    said_by(bundle, home, *options)
     for name, photos in (("", 18), ("2-kitchen-", 15)):
         path = tmp_path / "out" / f"{name}predictions.csv"
         with path.open(encoding="utf-8", newline="") as file:
