@@ -120,7 +120,8 @@ def show_corrupted(
 ) -> Corrupted:
     """Show photos to a model, clean and under every corruption.
 
-    A person who interrupts it gets what is known of the photos that are done.
+    A person who interrupts it gets what is known of the photos that are done. They come back in the
+    order of their paths, on which the resamples of `measure_robustness` depend.
 
     Args:
         model: that answers.
@@ -161,14 +162,15 @@ def show_corrupted(
             raise
     done = len(heard) // each
     heard = heard[: done * each]
+    in_order = sorted(range(done), key=lambda place: paths[place])
     predicted = np.array([label for label, _ in heard]).reshape(done, each)
-    correct = predicted == labels_n[:done, np.newaxis]
+    correct = (predicted == labels_n[:done, np.newaxis])[in_order]
     sure = None
     if all(one is not None for _, one in heard):
-        sure = np.array([one for _, one in heard], np.bool_).reshape(done, each)
+        sure = np.array([one for _, one in heard], np.bool_).reshape(done, each)[in_order]
     shape = (done, len(families), len(severities))
     return Corrupted(
-        files=tuple(root / path for path in paths[:done]),
+        files=tuple(root / paths[place] for place in in_order),
         wanted=len(paths),
         families=tuple(family.name for family in families),
         severities=tuple(severities),
