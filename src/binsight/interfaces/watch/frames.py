@@ -30,6 +30,7 @@ Say = Callable[[str], None]
 OPEN_S, READ_S = 10.0, 10.0  # a network that says nothing for so long is down
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
 ROUNDING_S = 1e-6  # sums of 1 / rate must not come out later than the picture they mean
+SILENT_S = 30.0
 TICK_S = 0.25  # how often a wait looks whether to stop
 JUMP_S = 1.0  # so far back, a video's time begins anew
 
@@ -140,7 +141,7 @@ def camera_frames(
         source: a camera or a stream.
         rate: pictures a second.
         stop: ends it.
-        say: told when the camera is lost and when it is back.
+        say: told when the camera is lost, when it is back, and when no picture comes.
         opened: opens the source.
 
     Raises:
@@ -149,10 +150,18 @@ def camera_frames(
     reader = _Reader(source, opened(source), opened, rate, stop, say)
     thread = threading.Thread(target=reader.run, name="camera", daemon=True)
     thread.start()
+    last_s, silent = time.monotonic(), False
     while not stop.is_set():
         frame = reader.newest()
+        now_s = time.monotonic()
         if frame is not None:
+            last_s, silent = now_s, False
             yield frame
+        elif reader.lost:
+            last_s = now_s
+        elif now_s - last_s >= SILENT_S and not silent:
+            silent = True  # some devices stay open and say nothing, not even that they failed
+            say(f"no picture of {source.name} for {SILENT_S:.0f} s; {_advice(source)}")
     thread.join(timeout=1.0)  # a read that hangs must not hold up the end
 
 
@@ -180,6 +189,11 @@ class _Reader:
         self._newest: VideoFrame | None = None
         self._failure: Exception | None = None
         self._came = threading.Condition()
+
+    @property
+    def lost(self) -> bool:
+        """Whether it is being opened again, which was said."""
+        return self._lost_at_s is not None
 
     def newest(self) -> Frame | None:
         """The newest picture that nobody has taken; ``None`` if none comes soon."""

@@ -164,6 +164,25 @@ def test_the_waits_end_at_a_minute(tmp_path: Path, waits: list[float]) -> None:
     assert waits[:8] == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
+def test_a_camera_that_says_nothing_is_told_of_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("binsight.interfaces.watch.frames.SILENT_S", 0.05)
+    monkeypatch.setattr("binsight.interfaces.watch.frames.TICK_S", 0.02)
+    stop, said = threading.Event(), []
+
+    def silent(*_: object) -> Iterator[object]:
+        stop.wait(0.4)
+        return
+        yield
+
+    monkeypatch.setattr("binsight.interfaces.watch.frames._decoded", silent)
+    threading.Timer(0.3, stop.set).start()
+    camera = Plugged(video(tmp_path / "a.avi", 0.5, "mjpeg"), [True])
+    list(camera_frames(CAMERA, rate=5, stop=stop, say=said.append, opened=camera))
+    assert said == ["no picture of camera for 0 s; is it plugged in, free, and may you read it?"]
+
+
 def test_a_camera_that_is_not_there_at_the_start_is_refused() -> None:
     frames = camera_frames(
         CAMERA, rate=5, stop=threading.Event(), say=print, opened=Plugged(Path(), [])
