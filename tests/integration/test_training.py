@@ -144,6 +144,7 @@ def test_everything_that_is_promised_is_written(whole: Any) -> None:
     assert {str(path.relative_to(whole.folder)) for path in files if path not in kept} == {
         "recipe.toml",
         "run.json",
+        "learned.txt",
         "split.csv",
         "metrics.csv",
         "metrics.json",
@@ -151,6 +152,11 @@ def test_everything_that_is_promised_is_written(whole: Any) -> None:
         "checkpoints/best.safetensors",
         "checkpoints/last.ckpt",
     }
+
+
+def test_it_knows_what_it_learned_from(whole: Any) -> None:
+    digest_of = {one.path: one.sha256 for one in whole.photos().photos}
+    assert whole.learned == {digest_of[path] for path in whole.split.paths("train")}
 
 
 def test_the_records_agree(whole: Any) -> None:

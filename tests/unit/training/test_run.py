@@ -80,6 +80,30 @@ def test_relative_sources_are_found_from_anywhere(
     assert open_run(made.folder).photos().digest == split.catalog_digest
 
 
+def test_a_run_knows_what_it_and_the_run_before_it_learned_from(
+    run: Run, photos: Path, split: Split, tmp_path: Path
+) -> None:
+    assert run.learned == frozenset()
+    catalog = run.photos()
+    run.note_learned(catalog)
+    own = {one.sha256 for one in catalog.photos if split.part_of[one.path] == "train"}
+    assert run.learned == own
+    assert len(own) == 6
+    assert create_twin(run, tmp_path / "refit", refit=str(run.folder)).learned == own
+    assert create_twin(run, tmp_path / "other", split).learned == frozenset(), "not trained yet"
+    other = draw_photos(tmp_path / "others", each=4, seed=9)
+    following = create_run(
+        tmp_path / "runs" / "two",
+        recipe=run.recipe,
+        split=split_by_ratios(scan([other], duplicates=False), {"train": 0.5, "val": 0.5}, seed=0),
+        sources=(other,),
+        weights=weights_of(str(run.folder)),
+    )
+    following.note_learned(following.photos())
+    assert own < following.learned
+    assert len(following.learned) == 12
+
+
 def test_the_innermost_share_counts(tmp_path: Path, photos: Path) -> None:
     split = split_by_ratios(
         scan([photos, draw_photos(tmp_path / "web", each=4)], duplicates=False),
