@@ -37,7 +37,11 @@ def creating(path: Path) -> Iterator[Path]:
             raise
         except OSError:  # no hard links, as on a memory card; so the name is held first
             path.open("xb").close()
-            temporary.replace(path)
+            try:
+                temporary.replace(path)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
 
 
 @contextmanager

@@ -189,7 +189,7 @@ def test_a_run_whose_own_photos_are_gone(
     (moved / "run.json").write_text(json.dumps(facts | {"sources": [str(tmp_path / "gone")]}))
     done = ran(moved, "--on", kitchen, "--map", names, "--out", tmp_path / "out")
     assert done.exit_code == 0
-    assert done.stderr.startswith("the run's own photos are left out: ")
+    assert "the run's own photos are left out: " in done.stderr
     assert list(told(tmp_path / "out")["domains"]) == ["kitchen"]
     assert "no such folder" in refused(moved)
 
@@ -292,14 +292,17 @@ def test_what_cannot_be_read_is_said(
 
 
 def test_each_data_set_has_a_report_of_its_own(
-    home: Path, small_bundle: SmallBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: Path, small_bundle: SmallBundle, tmp_path: Path
 ) -> None:
-    shutil.copytree(home, tmp_path / "our kitchen")
-    monkeypatch.chdir(tmp_path)
-    for folder in ("our kitchen", home):
-        assert ran(small_bundle.path, folder).exit_code == 0
-    made = sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("small-"))
-    assert made == ["small-evaluation-our-kitchen", "small-evaluation-photos"]
+    other = tmp_path / "there" / "photos"
+    shutil.copytree(home, other)
+    shutil.copytree(home, tmp_path / "台所 1")
+    for folder in ("台所 1", home, other, other, home):
+        assert ran(small_bundle.path, folder, cwd=tmp_path).exit_code == 0
+    made = {path.name: path for path in tmp_path.iterdir() if path.name.startswith("small-")}
+    assert set(made) == {f"small-evaluation-{name}" for name in ("台所-1", "photos", "photos-2")}
+    assert told(made["small-evaluation-photos"])["facts"]["photos"] == str(home)
+    assert told(made["small-evaluation-photos-2"])["facts"]["photos"] == str(other)
 
 
 def test_a_report_does_not_land_among_photos_or_on_a_file(
@@ -337,10 +340,13 @@ def test_photos_that_a_run_learned_from_are_not_counted(
     new = 18 - learned + len(extra)
     done = ran(run, more, "--out", tmp_path / "a")
     assert done.stderr == f"left out {learned} photos that {run} has learned from\n"
-    assert told(tmp_path / "a")["photos"] == new
+    assert (told(tmp_path / "a")["photos"], told(tmp_path / "a")["skipped"]) == (new, learned)
+    assert f"{learned} more photos were left out" in (tmp_path / "a/report.html").read_text("utf-8")
     done = ran(run, "--on", more, "--out", tmp_path / "b")
     assert f"more: left out {learned} photos that {run} has learned from\n" in done.stderr
     assert told(tmp_path / "b")["domains"]["more"]["known"]["photos"] == new
+    done = ran(run, "--on", more, "--sample", 2, "--out", tmp_path / "d")
+    assert told(tmp_path / "d")["domains"]["more"]["known"]["photos"] == 2
     split = tmp_path / "split.csv"
     write_split(
         split, split_by_ratios(scan([more], duplicates=False), {"train": 0.2, "test": 0.8}, seed=0)
@@ -348,6 +354,8 @@ def test_photos_that_a_run_learned_from_are_not_counted(
     line = refused(run, more, "--split", split, "--out", tmp_path / "c")
     assert f"{run} has learned" in line
     (run / "learned.txt").unlink()
+    done = ran(run, "--on", more, "--out", tmp_path / "e")
+    assert f"{run} kept no digests of its photos; more may have some of them" in done.stderr
 
 
 def test_a_sample_to_corrupt_is_shown_in_no_order(

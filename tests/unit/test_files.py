@@ -59,6 +59,20 @@ def test_what_is_created_takes_no_name_that_is_taken(tmp_path, monkeypatch, link
     assert {path.name for path in tmp_path.iterdir()} == {"new.txt", "dangling.txt"}
 
 
+def test_what_cannot_be_created_leaves_no_name_behind(tmp_path, monkeypatch):
+    def failing(*_):
+        raise PermissionError("in use")
+
+    monkeypatch.setattr("binsight.files.os.link", without_links)
+    monkeypatch.setattr(type(tmp_path), "replace", failing)
+    with (
+        pytest.raises(PermissionError, match="in use"),
+        creating(tmp_path / "new.txt") as temporary,
+    ):
+        temporary.write_text("new")
+    assert list(tmp_path.iterdir()) == []
+
+
 def without_links(*_):
     raise PermissionError("Operation not permitted")
 

@@ -9,6 +9,7 @@ export {};
 const VERSION = "@VERSION@";
 const FILES = "@FILES@".split(" ");
 // The caches of an address are shared by all its folders.
+const OF_BEFORE = /^binsight-[0-9a-f]{16}$/; // when all folders shared their names
 const OURS = `binsight-${new URL(self.registration.scope).pathname}-`;
 
 self.addEventListener("install", (event) => {
@@ -30,7 +31,8 @@ async function keep(): Promise<void> {
 }
 
 async function forgetOthers(): Promise<void> {
-  const names = (await caches.keys()).filter((name) => name.startsWith(OURS));
+  const ours = (name: string) => name.startsWith(OURS) || OF_BEFORE.test(name);
+  const names = (await caches.keys()).filter(ours);
   await Promise.all(names.map((name) => name !== OURS + VERSION && caches.delete(name)));
 }
 

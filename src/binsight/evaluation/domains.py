@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ class Domain:
         root: folder that the paths are relative to.
         known: photos that show a class of the model; may be none.
         strange: photos that show none; ``None`` if there are no such photos.
-        skipped: photos that the map leaves out.
+        skipped: photos that were left out: by the map, or since the model learned from them.
         problems: files that could not be read or are in no class folder.
         labels: names of its class folders, where a map gave them another meaning.
     """
@@ -99,7 +99,7 @@ class DomainMetrics(BaseModel):
         sure: what is left of them when the other answers become "not sure"; ``None`` if the model
             cannot say.
         strange: of photos of none of the classes; ``None`` if there are no such photos.
-        skipped: photos that the map leaves out.
+        skipped: photos that were left out: by the map, or since the model learned from them.
         unreadable: files that could not be read or are in no class folder.
     """
 
@@ -134,7 +134,7 @@ class Planned:
         root: folder that the paths are relative to.
         shown: at least one photo.
         meaning: label to the model's class; ``None`` for none of them.
-        skipped: photos that the map leaves out.
+        skipped: photos that were left out: by the map, or since the model learned from them.
         problems: files in no class folder.
     """
 
@@ -144,6 +144,12 @@ class Planned:
     meaning: Mapping[str, str | None]
     skipped: int
     problems: tuple[Problem, ...]
+
+    def sampled(self, sample: int | None) -> Planned:
+        """At most so many of the photos, drawn with a fixed seed; ``None`` for all."""
+        return replace(
+            self, shown=tuple(self.shown[place] for place in sample_of(len(self.shown), sample))
+        )
 
     @property
     def has_known(self) -> bool:
@@ -157,7 +163,6 @@ def plan_domain(
     classes: tuple[str, ...],
     *,
     name: str,
-    sample: int | None = None,
 ) -> Planned:
     """Choose the photos of a folder of class folders, or of a CSV.
 
@@ -166,7 +171,6 @@ def plan_domain(
         means: its class names in the model's.
         classes: of the model.
         name: of the domain.
-        sample: so many photos at most, drawn with a fixed seed; ``None`` for all.
 
     Raises:
         CatalogError: no such folder, or no photo to show.
@@ -174,8 +178,7 @@ def plan_domain(
     """
     root, listed, problems = list_photos([source])
     meaning = means.resolved((one.label for one in listed), classes)
-    wanted = [one for one in listed if meaning[one.label] is not Special.SKIP]
-    shown = tuple(wanted[place] for place in sample_of(len(wanted), sample))
+    shown = tuple(one for one in listed if meaning[one.label] is not Special.SKIP)
     if not shown:
         left_out = f"; the map leaves out {len(listed):,}" if listed else ""
         raise CatalogError(
@@ -183,7 +186,7 @@ def plan_domain(
             f"{source}/{classes[0]}/1.jpg"
         )
     known = {label: one if isinstance(one, str) else None for label, one in meaning.items()}
-    return Planned(name, root, shown, known, len(listed) - len(wanted), tuple(problems))
+    return Planned(name, root, shown, known, len(listed) - len(shown), tuple(problems))
 
 
 def score_domain(model: Model, planned: Planned, *, progress: Progress | None = None) -> Domain:

@@ -103,7 +103,9 @@ def novelty_metrics(
         known=len(known),
         strange=len(strange),
         auroc=_interval(auroc, drawn_r2[:, 0]),
-        fpr_at_95_tpr=_interval(fpr, drawn_r2[:, 1]),
+        fpr_at_95_tpr=of_share(
+            round(fpr * len(strange)), len(strange), _interval(fpr, drawn_r2[:, 1])
+        ),
     )
 
 

@@ -145,10 +145,11 @@ def write_report(
         )
         (draft / PAGE).write_text(page, encoding="utf-8")
         new = {path.name for path in draft.iterdir()}
-        for name in _listed(folder) - new:
-            (folder / name).unlink(missing_ok=True)
+        stale = _listed(folder) - new
         for file in sorted(draft.iterdir(), key=lambda path: (path.name == PAGE, path.name)):
             file.replace(folder / file.name)
+        for name in stale:
+            (folder / name).unlink(missing_ok=True)
     return folder / PAGE
 
 
@@ -263,7 +264,7 @@ def _write_numbers(
     if measured[0].known:
         sources = {name: part.to_dict() for name, part in sections[0].sources.items()}
         content |= {**measured[0].known.to_dict(), "by_source": sources}
-        content["unreadable"] = measured[0].unreadable
+        content |= {"skipped": measured[0].skipped, "unreadable": measured[0].unreadable}
     if _are_compared(measured):
         content["domains"] = {one.name: one.to_dict() for one in measured}
     if folds:
@@ -275,7 +276,7 @@ def _write_numbers(
 
 def _text(scored: Scored) -> str:
     present = np.unique(scored.labels_n)  # a class without photos has no say in the averages
-    text: str = classification_report(
+    table: str = classification_report(
         scored.labels_n,
         scored.predicted_n,
         labels=present,
@@ -283,7 +284,7 @@ def _text(scored: Scored) -> str:
         digits=4,
         zero_division=0,
     )
-    return text
+    return f"accuracy {scored.correct_n.mean():.4f} of {len(scored)} photos\n\n{table}"
 
 
 def _render(

@@ -22,7 +22,7 @@ from binsight.images import decode
 
 from .asking import Answer, Model, Progress
 from .corruptions import FAMILIES, SEVERITIES, Family, corrupt
-from .metrics import LEVEL_PERCENT, Interval
+from .metrics import LEVEL_PERCENT, Interval, of_share
 
 __all__ = ["Corrupted", "Robustness", "measure_robustness", "photo_seed", "show_corrupted", "shown"]
 
@@ -204,7 +204,7 @@ def measure_robustness(corrupted: Corrupted, *, seed: int = 0, resamples: int = 
     return Robustness(
         photos=photos,
         wanted=corrupted.wanted,
-        clean=_interval(clean, clean_r),
+        clean=of_share(int(clean_n.sum()), photos, _interval(clean, clean_r)),
         mean_accuracy=_interval(mean, mean_r),
         retained=_interval(mean / clean, mean_r[some_r] / clean_r[some_r]) if clean else None,
         accuracy=_by_both(corrupted, corrupted.correct_nfs.mean(axis=0)),

@@ -95,8 +95,8 @@ class Lesson:
         after: accuracy on the taught photos, each by a head that was not taught with it.
         before_of: accuracy of the parent, class by class.
         after_of: likewise, afterwards.
-        again: taught photos whose embedding the parent remembers from before. Its head knows them,
-            so that no figure of theirs is held out, and nothing is decided or calibrated by them.
+        again: photos that the parent was taught, or learned from, before. Its head knows them, so
+            that no figure of theirs is held out, and nothing is decided or calibrated by them.
         new_before: accuracy of the parent on the others; ``None`` if there are none.
         new_after: likewise, afterwards.
         wrong: photos that it still gets wrong: name, label, answer.

@@ -17,9 +17,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -141,8 +140,11 @@ class Run:
         """Keep what it learns from, and what the run learned from that its weights come from."""
         parts = self.split.part_of
         own = {one.sha256 for one in catalog.photos if parts.get(one.path) == "train"}
-        own |= _lines(Path(self.facts.weights).parent.parent / LEARNED)
-        write_text(self.folder / LEARNED, "".join(f"{digest}\n" for digest in sorted(own)))
+        before = Path(self.facts.weights).parent.parent
+        if self.facts.weights not in RESERVED and has_run(before):
+            own |= _lines(before / LEARNED)
+        own |= self.learned  # a resumed run may no longer find the one before it
+        _write_learned(self.folder, own)
 
     def photos(self, sources: tuple[Path, ...] = ()) -> Catalog:
         """The photos of the run, checked against its split.
@@ -159,6 +161,10 @@ class Run:
 
 def _lines(file: Path) -> set[str]:
     return set(file.read_text(encoding="ascii").split()) if file.is_file() else set()
+
+
+def _write_learned(folder: Path, digests: Collection[str]) -> None:
+    write_text(folder / LEARNED, "".join(f"{digest}\n" for digest in sorted(digests)))
 
 
 def matching_catalog(
@@ -324,8 +330,9 @@ def create_twin(
     """
     facts = replace(run.facts, soup=soup, refit=refit)
     twin = _write(folder, run.recipe, facts, split or run.split, run.decisions)
-    if split is None and (run.folder / LEARNED).is_file():
-        shutil.copyfile(run.folder / LEARNED, folder / LEARNED)
+    if split is None:
+        learned = run.learned.union(*(_lines(Path(one) / LEARNED) for one in soup))
+        _write_learned(folder, learned)
     return twin
 
 

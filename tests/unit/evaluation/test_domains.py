@@ -30,8 +30,8 @@ def photos(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def scored(photos: Path, model: ByColour, **options: int) -> Domain:
-    planned = plan_domain(photos, MEANS, CLASSES, name="here", **options)
+def scored(photos: Path, model: ByColour, sample: int | None = None) -> Domain:
+    planned = plan_domain(photos, MEANS, CLASSES, name="here").sampled(sample)
     return score_domain(model, planned)
 
 

@@ -158,6 +158,7 @@ def test_predictions_and_text_report_are_written(written, scored):
     text = (written.parent / "classification_report.txt").read_text("utf-8")
     assert all(name in text for name in ("precision", "glass", "metal"))
     assert HOSTILE_CLASS not in text, "no photo shows it"
+    assert text.startswith("accuracy 0.5000 of 4 photos\n")
 
 
 def test_a_class_without_photos_has_no_scores(page):

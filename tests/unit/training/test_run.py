@@ -102,6 +102,18 @@ def test_a_run_knows_what_it_and_the_run_before_it_learned_from(
     following.note_learned(following.photos())
     assert own < following.learned
     assert len(following.learned) == 12
+    soup = (str(run.folder), str(following.folder))
+    assert create_twin(run, tmp_path / "soup", soup=soup).learned == following.learned
+    shutil.rmtree(run.folder)
+    following.note_learned(following.photos())
+    assert len(following.learned) == 12
+
+
+def test_a_file_called_so_elsewhere_says_nothing(run: Run, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "learned.txt").write_text("schön", encoding="utf-8")
+    run.note_learned(run.photos())
+    assert len(run.learned) == 6
 
 
 def test_the_innermost_share_counts(tmp_path: Path, photos: Path) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,6 +34,7 @@ from .evaluated import print_domains, print_one, print_robustness
 from .extras import needs_extra
 from .progress import reporting
 from .results import check_folder
+from .sorting import numbered
 from .terminal import printable
 
 if TYPE_CHECKING:
@@ -44,7 +46,8 @@ if TYPE_CHECKING:
 
 CORRUPTED_SAMPLE = 100
 LONGEST_NAME = 100  # letters of a folder's name that say what is in it
-NOT_PLAIN = re.compile(r"[^0-9A-Za-z_.+]+")
+DATA_FACTS = ("model", "photos", "part", "on")
+NOT_PLAIN = re.compile(r"[^\w.+]+")
 INTERRUPTED = 130
 
 
@@ -115,7 +118,8 @@ def evaluate(
         plan = plan_home(asked, tuple(photos or ()), split, part, bool(others), corrections)
         if corruptions and not plan and not any(one.has_known for one in to_show):
             raise UsageError("--corruptions needs photos of classes that the model knows")
-        folder = out or _default_folder(path, plan, [one.name for one in to_show])
+        facts = facts_of(model, plan, [source for source, _ in others], sample)
+        folder = out or _default_folder(path, plan, [one.name for one in to_show], facts)
         check_folder(folder, [*(photos or ()), *(on or ())])
         home = score_home(asked.model, plan, sample) if plan else None
         elsewhere = [show(asked, one) for one in to_show]
@@ -128,7 +132,7 @@ def evaluate(
             domains,
             measured,
             title=f"{name} on {', '.join(one.name for one in domains)}",
-            facts=facts_of(model, home, [source for source, _ in others], sample),
+            facts=facts,
             worse=worse,
             look_at=_look_at(path),
         )
@@ -212,16 +216,29 @@ def _look_at(model: Path) -> LookAt | None:
     return look_at
 
 
-def _default_folder(model: Path, plan: HomePlan | None, others: Sequence[str]) -> Path:
-    """One for each model and data, so that no report takes another's place."""
+def _default_folder(
+    model: Path, plan: HomePlan | None, others: Sequence[str], facts: Mapping[str, str]
+) -> Path:
+    """One for each model and data, numbered where another's report has that name."""
     first = [] if plan is None else [plan.chosen if plan.of_run else plan.name]
     plain = (NOT_PLAIN.sub("-", name).strip("-") or "photos" for name in [*first, *others])
     name = f"evaluation-{'+'.join(plain)[:LONGEST_NAME]}"
-    return model / name if model.is_dir() else Path(f"{model.stem}-{name}")
+    base = model / name if model.is_dir() else Path(f"{model.stem}-{name}")
+    free = (base.with_name(name) for name in numbered(base.name))
+    return next(one for one in free if not one.exists() or _same_data(one, facts))
+
+
+def _same_data(folder: Path, facts: Mapping[str, str]) -> bool:
+    """Whether there is a report of the same model and data."""
+    try:
+        there = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["facts"]
+        return all(there.get(name) == facts.get(name) for name in DATA_FACTS)
+    except (OSError, ValueError, KeyError, AttributeError):
+        return False
 
 
 def facts_of(
-    model: str, home: Home | None, others: Sequence[Path] = (), sample: int | None = None
+    model: str, home: Home | HomePlan | None, others: Sequence[Path] = (), sample: int | None = None
 ) -> dict[str, str]:
     """What to know about an evaluation, in the order in which a report shows it."""
     facts = {"model": model}

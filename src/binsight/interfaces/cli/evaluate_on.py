@@ -57,6 +57,7 @@ class HomePlan:
         split: that they are a part of, if there is one.
         chosen: the part's name.
         of_run: whether it is a run's own split.
+        learned: photos that were left out because the run has learned from them.
     """
 
     name: str
@@ -64,6 +65,7 @@ class HomePlan:
     split: Split | None
     chosen: str
     of_run: bool
+    learned: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +127,9 @@ def plan_home(
         raise UsageError("--part needs --split")
     try:
         catalog, parts, chosen = _catalog(asked.run, photos, split, part, corrections)
+        found = len(catalog.photos)
+        if asked.run and parts is None:
+            catalog = _without_learned(asked.run, catalog)
     except DataError as error:
         if is_named or not is_elsewhere:
             raise
@@ -135,7 +140,7 @@ def plan_home(
     if parts is None and catalog.digest in asked.catalogs:
         _warn(f"{name}: the bundle was made from these very photos, and knows most of them")
     of_run = asked.run is not None and parts == asked.run.split
-    return HomePlan(name, catalog, parts, chosen, of_run)
+    return HomePlan(name, catalog, parts, chosen, of_run, found - len(catalog.photos))
 
 
 def _catalog(
@@ -168,7 +173,7 @@ def _catalog(
         if run is None:
             return catalog, None, "photos"
         if catalog.digest != run.facts.catalog_digest:
-            return _without_learned(run, catalog), None, "photos"
+            return catalog, None, "photos"
         # Its own photos, most of which it has learned.
         return catalog, run.split, choose_part(run.split)
     return run.photos(photos), run.split, part or choose_part(run.split)
@@ -225,7 +230,13 @@ def score_home(model: Model, plan: HomePlan, sample: int | None) -> Home:
     paths = tuple(paths[place] for place in drawn)
     with reporting("classifying") as report:
         scored = score(model, paths, labelled.at(drawn), progress=report)
-    domain = Domain(plan.name, plan.catalog.root, scored, problems=plan.catalog.problems)
+    domain = Domain(
+        plan.name,
+        plan.catalog.root,
+        scored,
+        skipped=plan.learned,
+        problems=plan.catalog.problems,
+    )
     _say_problems(domain)
     return Home(domain, plan.catalog, plan.chosen)
 
@@ -242,14 +253,19 @@ def planned(
     classes = asked.model.classes
     means = [read_map(file, classes) if file else ClassMap() for _, file in others]
     plans = [
-        plan_domain(source, mapped, classes, name=_name(source), sample=sample)
+        plan_domain(source, mapped, classes, name=_name(source))
         for (source, _), mapped in zip(others, means, strict=True)
     ]
-    return [_unlearned(asked.run, plan) for plan in plans] if asked.run else plans
+    if asked.run:
+        plans = [_unlearned(asked.run, plan) for plan in plans]
+    return [plan.sampled(sample) for plan in plans]
 
 
 def _unlearned(run: Run, plan: Planned) -> Planned:
     known = run.learned
+    if not known:
+        _warn(f"{run.folder} kept no digests of its photos; {plan.name} may have some of them")
+        return plan
     left = tuple(one for one in plan.shown if _digest(plan.root / one.path) not in known)
     if not left:
         raise UsageError(f"{run.folder} has learned all {len(plan.shown):,} photos of {plan.name}")

@@ -88,4 +88,6 @@ def _serve(site: Path, host: str, port: int) -> None:
 def _address(server: ThreadingHTTPServer) -> str:
     host, port = str(server.server_address[0]), server.server_port
     # Browsers allow cameras and service workers on localhost, not on 0.0.0.0.
-    return f"http://{'localhost' if host in {'0.0.0.0', '127.0.0.1'} else host}:{port}/"  # noqa: S104
+    if host in {"0.0.0.0", "127.0.0.1", "::", "::1"}:  # noqa: S104
+        host = "localhost"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"

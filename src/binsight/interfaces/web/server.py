@@ -72,7 +72,10 @@ def serving(site: Path, host: str, port: int) -> ThreadingHTTPServer:
         UsageError: the port is taken, or the host is none of this machine's.
     """
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        found = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        family = found[0][0]
         kind = SiteServer6 if family == socket.AF_INET6 else SiteServer
         return kind((host, port), partial(SiteHandler, directory=str(site)))
     except (OSError, OverflowError) as error:

@@ -114,7 +114,9 @@ def test_a_file_that_is_no_photo_does_not_wake_it(
     listing = module._listed
     monkeypatch.setattr(module, "_listed", noted)
     with Watched(tmp_path) as watched:
-        time.sleep(0.2)
+        end_s = time.monotonic() + 20
+        while len(listed) < 2 and time.monotonic() < end_s:  # at the start, and when it listens
+            time.sleep(0.01)
         before = len(listed)
         for number in range(20):
             (tmp_path / "growing.log").write_text("x" * number)

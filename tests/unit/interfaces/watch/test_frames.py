@@ -172,14 +172,18 @@ def test_a_camera_that_says_nothing_is_told_of_once(
     stop, said = threading.Event(), []
 
     def silent(*_: object) -> Iterator[object]:
-        stop.wait(0.4)
+        stop.wait(20)
         return
         yield
 
     monkeypatch.setattr("binsight.interfaces.watch.frames._decoded", silent)
-    threading.Timer(0.3, stop.set).start()
+
+    def say(text: str) -> None:
+        said.append(text)
+        threading.Timer(0.2, stop.set).start()  # time to say it again
+
     camera = Plugged(video(tmp_path / "a.avi", 0.5, "mjpeg"), [True])
-    list(camera_frames(CAMERA, rate=5, stop=stop, say=said.append, opened=camera))
+    list(camera_frames(CAMERA, rate=5, stop=stop, say=say, opened=camera))
     assert said == ["no picture of camera for 0 s; is it plugged in, free, and may you read it?"]
 
 
