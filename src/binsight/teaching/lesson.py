@@ -209,8 +209,8 @@ def learn(
     after_n = tested_nc.argmax(axis=1) == labels_n
     familiar = old.familiar
     strange_n = np.zeros(len(x_nd))
-    if familiar:
-        familiar, strange_n = familiar.taught(x_nd, labels_n, fold_n)
+    if familiar and new_n.any():  # the others are known already, and would count twice
+        familiar, strange_n[new_n] = familiar.taught(x_nd[new_n], labels_n[new_n], fold_n[new_n])
     calibrated = _calibrated(
         old, head, familiar, tested_nc[new_n], strange_n[new_n], labels_n[new_n]
     )

@@ -155,6 +155,18 @@ def test_lessons_after_each_other_keep_the_novelty(tmp_path: Path) -> None:
     np.testing.assert_array_equal(known.basis, first.basis)
 
 
+def test_a_photo_counts_once_among_the_known_ones(tmp_path: Path) -> None:
+    parent = Classifier(write_novelty_bundle(tmp_path / "a.onnx", photos(20, seed=20)).path)
+    first, second = painted(BATTERY, 8, seed=7), painted(BATTERY, 5, seed=8)
+    parent.teach({"battery": first}, tmp_path / "b.onnx")
+    Classifier(tmp_path / "b.onnx").teach({"battery": [*first, *second]}, tmp_path / "c.onnx")
+    Classifier(tmp_path / "c.onnx").teach({"battery": [*first, *second]}, tmp_path / "d.onnx")
+    for name, photos_behind in (("b", 8), ("c", 13), ("d", 13)):
+        known = read_known(read_verified(tmp_path / f"{name}.onnx"))
+        assert known is not None
+        assert known.counts[known.taught].tolist() == [photos_behind]
+
+
 def test_few_photos_keep_the_limit_of_the_parent(tmp_path: Path) -> None:
     parent = Classifier(write_novelty_bundle(tmp_path / "a.onnx", photos(20, seed=20)).path)
     parent.teach({"glass": painted(COLOURS["glass"], 3, seed=7)}, tmp_path / "b.onnx")
