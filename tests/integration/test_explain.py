@@ -15,7 +15,9 @@ from onnx import helper
 from PIL import Image
 from small_bundle import SmallBundle, small_model, write_small_bundle
 from tiny_training import draw_photos, make_run, train_run, write_weights
+from typer.testing import CliRunner
 
+from binsight.interfaces.cli import app
 from binsight.interfaces.cli.explained import Galleries
 
 
@@ -51,6 +53,17 @@ def test_one_photo(spotted: Path, tmp_path: Path, small_bundle: SmallBundle) -> 
     assert (row["class"], row["box"], row["where"]) == ("glass", [20, 18, 28, 30], "bottom")
     assert row["overlay"] == str(out)
     assert out.is_file()
+
+
+def test_pictures_of_photos_of_one_name_are_both_kept(
+    spotted: Path, tmp_path: Path, small_bundle: SmallBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        done = CliRunner().invoke(app, ["explain", str(spotted), "--model", str(small_bundle.path)])
+        assert done.exit_code == 0
+    made = sorted(path.name for path in tmp_path.glob("*.jpg"))
+    assert made == ["spot-explained-2.jpg", "spot-explained.jpg"]
 
 
 def test_a_folder_gives_galleries_of_right_and_wrong_answers(

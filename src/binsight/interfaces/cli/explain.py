@@ -21,6 +21,7 @@ from .models import ModelOption
 from .photo_paths import is_listed, photo_paths
 from .progress import reporting
 from .results import check_folder, refuse_photo
+from .sorting import numbered
 from .terminal import printable
 
 FOLDER, CHECK = Path("explained"), Path("explain-check.json")
@@ -130,9 +131,10 @@ def _free(relative: Path, taken: set[str]) -> Path:
 def _explain_one(
     explainer: Explainer, one: Explained, label: str | None, out: Path | None, show: Lines
 ) -> int:
-    target = out or Path(f"{one.path.stem}-explained.jpg")
-    if target.is_dir():
-        target /= f"{one.path.stem}-explained.jpg"
+    target = out or Path()
+    if target.is_dir():  # photos of several folders have the same names
+        names = numbered(f"{one.path.stem}-explained", ".jpg")
+        target /= next(name for name in names if not (target / name).exists())
     if target.exists() and one.path.exists() and target.samefile(one.path):
         raise UsageError(f"{target} is the photo itself; give another --out")
     _explain(explainer, one, label, target, show, None)
