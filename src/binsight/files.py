@@ -7,9 +7,18 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
-__all__ = ["cache_folder", "creating", "drafting", "replacing", "write_text"]
+__all__ = [
+    "cache_folder",
+    "creating",
+    "drafting",
+    "free_path",
+    "numbered",
+    "replacing",
+    "write_text",
+]
 
 
 @contextmanager
@@ -76,6 +85,17 @@ def write_text(path: Path, text: str) -> None:
     """Replace ``path`` by ``text`` in UTF-8 with Unix line ends."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def numbered(stem: str, suffix: str = "") -> Iterator[str]:
+    """A file's name, then the same with ever higher numbers, for when it is taken."""
+    yield f"{stem}{suffix}"
+    yield from (f"{stem}-{number}{suffix}" for number in count(2))
+
+
+def free_path(folder: Path, stem: str, suffix: str) -> Path:
+    """The first of a file's `numbered` names under which nothing is there."""
+    return next(path for name in numbered(stem, suffix) if not (path := folder / name).exists())
 
 
 def cache_folder() -> Path:

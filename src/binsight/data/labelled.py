@@ -64,20 +64,20 @@ def labelled_part(
     Raises:
         SplitError: no such part, or a class that the model does not know.
     """
-    label_of = {photo.path: photo.label for photo in catalog.photos}
-    digest_of = {photo.path: photo.sha256 for photo in catalog.photos}
-    paths = tuple(label_of) if split is None else split.paths(part or choose_part(split))
-    gone = [path for path in paths if path not in label_of]
+    photo_of = {photo.path: photo for photo in catalog.photos}
+    paths = tuple(photo_of) if split is None else split.paths(part or choose_part(split))
+    gone = [path for path in paths if path not in photo_of]
     if gone:
         raise SplitError(f"{len(gone)} photos of the part are missing, such as {gone[0]}")
+    photos = [photo_of[path] for path in paths]
     number = {name: index for index, name in enumerate(classes)}
-    strange = sorted({label_of[path] for path in paths} - set(number))
+    strange = sorted({photo.label for photo in photos} - set(number))
     if strange:
         raise SplitError(
             f"class {strange[0]!r} is not one that the model knows ({', '.join(classes)})"
         )
     return paths, LabelledPhotos(
-        [catalog.root / path for path in paths],
-        [number[label_of[path]] for path in paths],
-        [digest_of[path] for path in paths],
+        [catalog.file(photo) for photo in photos],
+        [number[photo.label] for photo in photos],
+        [photo.sha256 for photo in photos],
     )

@@ -16,7 +16,7 @@ from binsight.data.split import Split
 from binsight.errors import TrainingError
 from binsight.training.curves import rank
 
-from .metrics import LEVEL_PERCENT, Interval, evaluate
+from .metrics import Interval, bootstrapped, evaluate
 from .scored import Scored
 
 __all__ = [
@@ -300,6 +300,4 @@ def _paired(
             generator.integers(len(size_g), size=len(size_g)), minlength=len(size_g)
         )
         drawn_r[number] = (times_g @ gain_g) / (times_g @ size_g)
-    tail = (100.0 - LEVEL_PERCENT) / 2
-    low, high = np.percentile(drawn_r, [tail, 100.0 - tail])
-    return Interval(value=float(gain_n.mean()), low=float(low), high=float(high))
+    return bootstrapped(float(gain_n.mean()), drawn_r)

@@ -24,6 +24,7 @@ __all__ = [
     "Interval",
     "Metrics",
     "Selective",
+    "bootstrapped",
     "by_source",
     "evaluate",
     "of_share",
@@ -158,16 +159,19 @@ def _with_intervals(confusion_cc: NDArray[np.int64], seed: int, resamples: int) 
     drawn_rk = generator.multinomial(photos, counts_k / photos, size=resamples)
     value_m1 = _scores(counts_k[np.newaxis], true_k, predicted_k, len(confusion_cc))
     drawn_mr = _scores(drawn_rk, true_k, predicted_k, len(confusion_cc))
+    accuracy = of_share(int(np.trace(confusion_cc)), photos, drawn_mr[0])
+    others = zip(value_m1[1:, 0], drawn_mr[1:], strict=True)
+    return [accuracy, *(bootstrapped(float(value), drawn_r) for value, drawn_r in others)]
+
+
+def bootstrapped(value: float, drawn_r: NDArray[np.float64]) -> Interval:
+    """The percentile bootstrap interval (Efron 1979) of a value, from those of resamples (R,)."""
     tail = (100.0 - LEVEL_PERCENT) / 2
-    ends_2m = np.percentile(drawn_mr, [tail, 100.0 - tail], axis=1)
-    accuracy, *others = [
-        Interval(value=float(value), low=float(low), high=float(high))
-        for value, low, high in zip(value_m1[:, 0], *ends_2m, strict=True)
-    ]
-    return [of_share(int(np.trace(confusion_cc)), photos, accuracy), *others]
+    low, high = np.percentile(drawn_r, [tail, 100.0 - tail])
+    return Interval(value=value, low=float(low), high=float(high))
 
 
-def of_share(hits: int, photos: int, bootstrapped: Interval) -> Interval:
+def of_share(hits: int, photos: int, drawn_r: NDArray[np.float64]) -> Interval:
     """The interval of a share of photos: bootstrapped, but where that cannot be trusted.
 
     Where few photos are hits, or few are not, too few kinds of resamples can be drawn, and of five
@@ -176,10 +180,10 @@ def of_share(hits: int, photos: int, bootstrapped: Interval) -> Interval:
     Args:
         hits: photos that count.
         photos: all, at least one.
-        bootstrapped: the share and its bootstrap interval.
+        drawn_r: the share in each resample (R,).
     """
     if min(hits, photos - hits) >= FEW:
-        return bootstrapped
+        return bootstrapped(hits / photos, drawn_r)
     level = LEVEL_PERCENT / 100
     low, high = binomtest(hits, photos).proportion_ci(level, method="wilson")
     return Interval(value=hits / photos, low=float(low), high=float(high))

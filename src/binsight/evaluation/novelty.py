@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from binsight.errors import TrainingError, UsageError
 
-from .metrics import LEVEL_PERCENT, Interval, of_share
+from .metrics import Interval, bootstrapped, of_share
 
 __all__ = ["Acceptance", "NoveltyMetrics", "acceptance", "novelty_metrics"]
 
@@ -102,10 +102,8 @@ def novelty_metrics(
     return NoveltyMetrics(
         known=len(known),
         strange=len(strange),
-        auroc=_interval(auroc, drawn_r2[:, 0]),
-        fpr_at_95_tpr=of_share(
-            round(fpr * len(strange)), len(strange), _interval(fpr, drawn_r2[:, 1])
-        ),
+        auroc=bootstrapped(auroc, drawn_r2[:, 0]),
+        fpr_at_95_tpr=of_share(round(fpr * len(strange)), len(strange), drawn_r2[:, 1]),
     )
 
 
@@ -155,19 +153,10 @@ def acceptance(
     drawn_r3 = np.random.default_rng(seed).multinomial(photos, cells / photos, size=resamples)
     sure_r = drawn_r3[:, 0] + drawn_r3[:, 1]
     some_r = sure_r > 0
-    coverage = of_share(sure, photos, _interval(sure / photos, sure_r / photos))
-    accuracy = None
-    if sure:
-        drawn = _interval(right / sure, drawn_r3[some_r, 0] / sure_r[some_r])
-        accuracy = of_share(right, sure, drawn)
-    return Acceptance(photos=photos, coverage=coverage, accuracy=accuracy)
-
-
-def _interval(value: float, drawn_r: NDArray[np.float64]) -> Interval:
-    tail = (100.0 - LEVEL_PERCENT) / 2
-    drawn_r = drawn_r if len(drawn_r) else np.array([value])
-    low, high = np.percentile(drawn_r, [tail, 100.0 - tail])
-    return Interval(value=value, low=float(low), high=float(high))
+    accuracy = of_share(right, sure, drawn_r3[some_r, 0] / sure_r[some_r]) if sure else None
+    return Acceptance(
+        photos=photos, coverage=of_share(sure, photos, sure_r / photos), accuracy=accuracy
+    )
 
 
 def _check_resamples(resamples: int) -> None:

@@ -33,9 +33,9 @@ from .metrics import Interval, Metrics, by_source, evaluate
 from .robustness import Robustness
 from .scored import Scored, write_predictions
 
-__all__ = ["OUT_OF_FOLD", "Worse", "write_report"]
+__all__ = ["OUT_OF_FOLD", "Worse", "write_report", "written_before"]
 
-PAGE = "report.html"
+PAGE, NUMBERS = "report.html", "metrics.json"
 PREDICTIONS, OUT_OF_FOLD = "predictions.csv", "out-of-fold.csv"
 FEW = 30  # photos, below which a bootstrap is not to be trusted
 NO_BREAK = "\N{NO-BREAK SPACE}"
@@ -139,7 +139,7 @@ def write_report(
         _write_strangers(draft, domains, measured)
         compared = _draw_domains(draft, domains, measured)
         corrupted = _write_worse(draft, worse) if worse else {}
-        _write_numbers(draft / "metrics.json", sections, measured, folds, title=title, facts=facts)
+        _write_numbers(draft / NUMBERS, sections, measured, folds, title=title, facts=facts)
         page = _render(
             sections, measured, compared, corrupted, folds, worse=worse, title=title, facts=facts
         )
@@ -153,13 +153,21 @@ def write_report(
     return folder / PAGE
 
 
+def written_before(folder: Path) -> dict[str, Any]:
+    """The numbers of the report that is there; empty if there is none."""
+    try:
+        told = json.loads((folder / NUMBERS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
 def _listed(folder: Path) -> set[str]:
     """Files of the report that is there, as it lists them itself."""
-    try:
-        files = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["files"]
-        return {name for name in files if name == Path(name).name}
-    except (OSError, ValueError, KeyError, TypeError):
+    files = written_before(folder).get("files")
+    if not isinstance(files, list):
         return set()
+    return {name for name in files if isinstance(name, str) and name == Path(name).name}
 
 
 def _prefix(number: int, name: str) -> str:

@@ -22,7 +22,7 @@ from binsight.images import decode
 
 from .asking import Answer, Model, Progress
 from .corruptions import FAMILIES, SEVERITIES, Family, corrupt
-from .metrics import LEVEL_PERCENT, Interval, of_share
+from .metrics import Interval, bootstrapped, of_share
 
 __all__ = ["Corrupted", "Robustness", "measure_robustness", "photo_seed", "show_corrupted", "shown"]
 
@@ -204,9 +204,9 @@ def measure_robustness(corrupted: Corrupted, *, seed: int = 0, resamples: int = 
     return Robustness(
         photos=photos,
         wanted=corrupted.wanted,
-        clean=of_share(int(clean_n.sum()), photos, _interval(clean, clean_r)),
-        mean_accuracy=_interval(mean, mean_r),
-        retained=_interval(mean / clean, mean_r[some_r] / clean_r[some_r]) if clean else None,
+        clean=of_share(int(clean_n.sum()), photos, clean_r),
+        mean_accuracy=bootstrapped(mean, mean_r),
+        retained=bootstrapped(mean / clean, mean_r[some_r] / clean_r[some_r]) if clean else None,
         accuracy=_by_both(corrupted, corrupted.correct_nfs.mean(axis=0)),
         clean_coverage=None
         if corrupted.clean_sure_n is None
@@ -216,12 +216,6 @@ def measure_robustness(corrupted: Corrupted, *, seed: int = 0, resamples: int = 
         resamples=resamples,
         seed=seed,
     )
-
-
-def _interval(value: float, drawn_r: NDArray[np.float64]) -> Interval:
-    tail = (100.0 - LEVEL_PERCENT) / 2
-    low, high = np.percentile(drawn_r, [tail, 100.0 - tail])
-    return Interval(value=value, low=float(low), high=float(high))
 
 
 def _by_both(

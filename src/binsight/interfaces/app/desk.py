@@ -11,7 +11,6 @@ import threading
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from binsight import Bins, load_bins
 from binsight.bins import built_in_schemes
 from binsight.corrections import add_correction
 from binsight.errors import ImageError, UnexplainableError
+from binsight.files import free_path
 from binsight.images import PHOTO_SUFFIXES, ImageLimits, decode
 from binsight.runtime import Classifier, Prediction
 
@@ -179,7 +179,7 @@ class Desk:
         for one in catalog.photos:
             photos[one.label].append(catalog.file(one))
         with self._one_at_a_time:
-            out = self.written or _free(self.corrections.absolute().parent)
+            out = self.written or free_path(self.corrections.absolute().parent, "taught", ".onnx")
             lesson = self.first.teach(photos, out, catalog_digest=catalog.digest, progress=progress)
             self.written = out
             self.classifier = Classifier(out, limits=LIMITS)
@@ -211,12 +211,3 @@ def _schemes(own: str | None) -> dict[str, Bins]:
 
 def _title(name: str) -> str:
     return Path(name).stem.replace("-", " ").replace("_", " ").title()
-
-
-def _free(folder: Path) -> Path:
-    """The first of ``taught.onnx``, ``taught-2.onnx`` and so on that is not there."""
-    for number in count(1):
-        path = folder / (f"taught-{number}.onnx" if number > 1 else "taught.onnx")
-        if not path.exists():
-            return path
-    raise AssertionError("numbers do not end")

@@ -10,10 +10,10 @@ import typer
 
 from binsight.corrections import add_correction
 from binsight.errors import ImageError
+from binsight.files import free_path
 from binsight.runtime import Classifier
 
 from .models import ModelOption
-from .sorting import numbered
 from .terminal import printable
 
 
@@ -44,7 +44,7 @@ def correct(
     if broken < len(photos):
         given = f" --model {shlex.quote(printable(model))}" if model else ""
         # Whoever pastes this is to overwrite nothing.
-        out = next(name for name in numbered("my", ".onnx") if not Path(name).exists())
+        out = free_path(Path(), "my", ".onnx")
         folder = shlex.quote(printable(to))
         typer.echo(f"next: binsight teach {folder}{given} --out {out}")
     if broken:

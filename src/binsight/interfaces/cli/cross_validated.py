@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from .evaluate import facts_of
-from .evaluate_on import Home
+from .evaluate_on import HomePlan
 from .evaluated import print_one
 from .progress import reporting
 
@@ -56,7 +56,9 @@ def report_folds(work: Folds, catalog: Catalog, random: Folds | None = None) -> 
         [domain],
         measured,
         title=f"{out.name}: {len(parts)} folds",
-        facts=facts_of(str(out), Home(domain, catalog, f"out of fold, {len(parts)} folds"))
+        facts=facts_of(
+            str(out), HomePlan(out.name, catalog, None, f"out of fold, {len(parts)} folds")
+        )
         | {"architecture": first.recipe.architecture, "started": first.facts.started},
         folds=summary,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import sys
@@ -16,11 +15,11 @@ import typer
 
 from binsight import __version__
 from binsight.errors import UnexplainableError, UsageError
+from binsight.files import numbered
 from binsight.runtime import Classifier, bundle_path
 
 from .evaluate_on import (
     Asked,
-    Home,
     HomePlan,
     distinct,
     open_model,
@@ -34,7 +33,6 @@ from .evaluated import print_domains, print_one, print_robustness
 from .extras import needs_extra
 from .progress import reporting
 from .results import check_folder
-from .sorting import numbered
 from .terminal import printable
 
 if TYPE_CHECKING:
@@ -123,7 +121,7 @@ def evaluate(
         check_folder(folder, [*(photos or ()), *(on or ())])
         home = score_home(asked.model, plan, sample) if plan else None
         elsewhere = [show(asked, one) for one in to_show]
-        domains = distinct([home.domain, *elsewhere] if home else elsewhere)
+        domains = distinct([home, *elsewhere] if home else elsewhere)
         measured = measure_domains(domains, threshold=asked.threshold)
         worse = _corrupted(asked, domains, strengths, sample) if corruptions else None
         name = printable(path.name if path.is_dir() else path.stem)
@@ -230,15 +228,14 @@ def _default_folder(
 
 def _same_data(folder: Path, facts: Mapping[str, str]) -> bool:
     """Whether there is a report of the same model and data."""
-    try:
-        there = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["facts"]
-        return all(there.get(name) == facts.get(name) for name in DATA_FACTS)
-    except (OSError, ValueError, KeyError, AttributeError):
-        return False
+    from binsight.evaluation.report import written_before
+
+    there = written_before(folder).get("facts")
+    return isinstance(there, dict) and all(there.get(one) == facts.get(one) for one in DATA_FACTS)
 
 
 def facts_of(
-    model: str, home: Home | HomePlan | None, others: Sequence[Path] = (), sample: int | None = None
+    model: str, home: HomePlan | None, others: Sequence[Path] = (), sample: int | None = None
 ) -> dict[str, str]:
     """What to know about an evaluation, in the order in which a report shows it."""
     facts = {"model": model}

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Asked",
-    "Home",
     "HomePlan",
     "distinct",
     "open_model",
@@ -49,7 +48,7 @@ class Asked:
 
 @dataclass(frozen=True, eq=False)
 class HomePlan:
-    """Photos of the first domain, of which none was shown yet.
+    """Photos of the first domain, those that were named or those of a run; none was shown yet.
 
     Args:
         name: of the domain.
@@ -64,17 +63,8 @@ class HomePlan:
     catalog: Catalog
     split: Split | None
     chosen: str
-    of_run: bool
+    of_run: bool = False
     learned: int = 0
-
-
-@dataclass(frozen=True, eq=False)
-class Home:
-    """The first domain: photos that were named, or those of a run."""
-
-    domain: Domain
-    catalog: Catalog
-    chosen: str
 
 
 def paired(
@@ -194,8 +184,9 @@ def _check_not_learned(run: Run, catalog: Catalog, parts: Split, chosen: str) ->
 
 def _learned(run: Run, catalog: Catalog) -> frozenset[str]:
     """Digests of what it learned from, also where a run of before kept none."""
-    if run.learned or catalog.digest != run.facts.catalog_digest:
-        return run.learned
+    kept = run.learned
+    if kept or catalog.digest != run.facts.catalog_digest:
+        return kept
     part_of = run.split.part_of
     return frozenset(one.sha256 for one in catalog.photos if part_of[one.path] == "train")
 
@@ -219,7 +210,7 @@ def _warn(message: str) -> None:
     typer.secho(printable(message), fg="yellow", err=True)
 
 
-def score_home(model: Model, plan: HomePlan, sample: int | None) -> Home:
+def score_home(model: Model, plan: HomePlan, sample: int | None) -> Domain:
     """Ask the model about the first domain."""
     from binsight.data.labelled import labelled_part
     from binsight.evaluation.domains import Domain, sample_of
@@ -238,7 +229,7 @@ def score_home(model: Model, plan: HomePlan, sample: int | None) -> Home:
         problems=plan.catalog.problems,
     )
     _say_problems(domain)
-    return Home(domain, plan.catalog, plan.chosen)
+    return domain
 
 
 def planned(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import count
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +11,7 @@ import typer
 from binsight.errors import ImageError, UsageError
 from binsight.explain import Explainer, explain_with
 from binsight.explain.explainers import class_number
+from binsight.files import free_path, numbered
 from binsight.runtime import Classifier
 
 from .classify import nothing_found
@@ -21,7 +21,6 @@ from .models import ModelOption
 from .photo_paths import is_listed, photo_paths
 from .progress import reporting
 from .results import check_folder, refuse_photo
-from .sorting import numbered
 from .terminal import printable
 
 FOLDER, CHECK = Path("explained"), Path("explain-check.json")
@@ -119,13 +118,10 @@ def _listed(
 
 def _free(relative: Path, taken: set[str]) -> Path:
     """A name below the folder of overlays that no other photo has."""
-    for number in count(1):
-        ending = f"-{number}.jpg" if number > 1 else ".jpg"
-        name = relative.with_name(f"{relative.stem}{ending}")
-        if str(name).lower() not in taken:
-            taken.add(str(name).lower())
-            return name
-    raise AssertionError("numbers do not end")
+    names = (relative.with_name(name) for name in numbered(relative.stem, ".jpg"))
+    free = next(name for name in names if str(name).lower() not in taken)
+    taken.add(str(free).lower())
+    return free
 
 
 def _explain_one(
@@ -133,8 +129,7 @@ def _explain_one(
 ) -> int:
     target = out or Path()
     if target.is_dir():  # photos of several folders have the same names
-        names = numbered(f"{one.path.stem}-explained", ".jpg")
-        target /= next(name for name in names if not (target / name).exists())
+        target = free_path(target, f"{one.path.stem}-explained", ".jpg")
     if target.exists() and one.path.exists() and target.samefile(one.path):
         raise UsageError(f"{target} is the photo itself; give another --out")
     _explain(explainer, one, label, target, show, None)

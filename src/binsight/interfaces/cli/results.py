@@ -9,6 +9,7 @@ from binsight.errors import UsageError
 from binsight.images import PHOTO_SUFFIXES
 
 from .photo_paths import is_listed
+from .sorting import is_inside
 
 __all__ = ["check_folder", "refuse_among", "refuse_photo"]
 
@@ -35,7 +36,7 @@ def refuse_among(path: Path, photos: Iterable[Path], option: str) -> None:
         UsageError: it would.
     """
     for given in photos:
-        if is_listed(given) and path.resolve().is_relative_to(given.resolve()):
+        if is_listed(given) and is_inside(path, given):
             raise UsageError(f"{path} lies in {given}; give {option} elsewhere")
 
 

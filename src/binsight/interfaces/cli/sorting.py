@@ -8,14 +8,14 @@ import re
 import shutil
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import count
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 
 from binsight.errors import UsageError
-from binsight.files import creating
+from binsight.files import creating, numbered
 
-__all__ = ["Sorter", "folder_names", "is_inside", "numbered"]
+__all__ = ["Sorter", "folder_names", "is_inside"]
 
 LONGEST = 60  # letters of a folder's name; file systems allow 255 bytes
 FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"/\\|?*\ud800-\udfff]')
@@ -79,7 +79,8 @@ class _Namesakes:
     """
 
     def __init__(self, place: Path) -> None:
-        self._untried = (place.with_name(name) for name in _more(place.stem, place.suffix))
+        others = islice(numbered(place.stem, place.suffix), 1, None)
+        self._untried = (place.with_name(name) for name in others)
         self._of_size: dict[int, list[Path]] = defaultdict(list)
 
     def copy(self, photo: Path) -> Path:
@@ -110,16 +111,6 @@ def folder_names(answers: Iterable[str]) -> list[str]:
         taken.add(name.casefold())
         names.append(name)
     return names
-
-
-def numbered(stem: str, suffix: str = "") -> Iterator[str]:
-    """A file's name, then the same with ever higher numbers, for when it is taken."""
-    yield f"{stem}{suffix}"
-    yield from _more(stem, suffix)
-
-
-def _more(stem: str, suffix: str) -> Iterator[str]:
-    return (f"{stem}-{number}{suffix}" for number in count(2))
 
 
 def _refuse_overlap(folder: Path, source: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
 
@@ -148,15 +148,12 @@ async def _classify(
 ) -> Response:
     """One photo that cannot be used is a problem; among several it has its error in its place."""
     work = _work(request)
-    work.places.check()
-    with work.room.one() as room:
-        body = await read_body(request, work.settings, room, max_photos=work.settings.max_photos)
-        with work.places.one():
-            model = work.model
-            try:
-                told = await work.tell(model, body.photos, heatmap=heatmap == "true")
-            except UnexplainableError as error:
-                raise RefusedError(422, "this model has no heat maps; leave out heatmap") from error
+    async with _admitted(request, max_photos=work.settings.max_photos) as body:
+        model = work.model
+        try:
+            told = await work.tell(model, body.photos, heatmap=heatmap == "true")
+        except UnexplainableError as error:
+            raise RefusedError(422, "this model has no heat maps; leave out heatmap") from error
     failed = [one for one in told if isinstance(one.answer, ImageError)]
     _note(request, photos=len(told), unusable=len(failed))
     if len(told) == 1 and failed:
@@ -176,13 +173,9 @@ async def _correct(
     folder = work.settings.corrections
     if folder is None:
         raise RefusedError(403, "this service keeps no corrections; start it with --corrections")
-    work.places.check()
-    with work.room.one() as room:
-        body = await read_body(request, work.settings, room, max_photos=1, fields=["label"])
-        chosen = _label(body, label)
-        with work.places.one():
-            model = work.model
-            path, told = await work.keep(folder, model, body.photos[0], chosen)
+    async with _admitted(request, max_photos=1, fields=["label"]) as body:
+        model = work.model
+        path, told = await work.keep(folder, model, body.photos[0], _label(body, label))
     return JSONResponse(
         {
             "file": path.as_posix(),
@@ -192,6 +185,19 @@ async def _correct(
         },
         201,
     )
+
+
+@asynccontextmanager
+async def _admitted(
+    request: Request, *, max_photos: int, fields: Collection[str] = ()
+) -> AsyncIterator[Body]:
+    """Read the body of a request while there is room, and hold a place for what it asks."""
+    work = _work(request)
+    work.places.check()
+    with work.room.one() as room:
+        body = await read_body(request, work.settings, room, max_photos=max_photos, fields=fields)
+        with work.places.one():
+            yield body
 
 
 def _label(body: Body, query: str | None) -> str:
