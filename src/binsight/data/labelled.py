@@ -16,15 +16,24 @@ __all__ = ["LabelledPhotos", "choose_part", "labelled_part"]
 
 @dataclass(frozen=True)
 class LabelledPhotos:
-    """Files and class numbers, side by side; SHA-256 of the files where views need it."""
+    """Files and class numbers, side by side.
+
+    Args:
+        files: photos.
+        labels: class number of each.
+        digests: SHA-256 of each, where views need it.
+        groups: equal numbers for copies of one picture, where measuring needs it.
+    """
 
     files: Sequence[Path]
     labels: Sequence[int]
     digests: Sequence[str] = ()
+    groups: Sequence[int] = ()
 
     def __post_init__(self) -> None:
         assert len(self.files) == len(self.labels)
         assert len(self.digests) in {0, len(self.files)}
+        assert len(self.groups) in {0, len(self.files)}
 
     def at(self, places: Iterable[int]) -> LabelledPhotos:
         """Those at some places, in their order."""
@@ -33,10 +42,11 @@ class LabelledPhotos:
             [self.files[place] for place in places],
             [self.labels[place] for place in places],
             [self.digests[place] for place in places] if self.digests else (),
+            [self.groups[place] for place in places] if self.groups else (),
         )
 
     def __add__(self, others: LabelledPhotos) -> LabelledPhotos:
-        """These photos, then others."""
+        """These photos, then others; which are copies is not known of both together."""
         return LabelledPhotos(
             [*self.files, *others.files],
             [*self.labels, *others.labels],
@@ -80,4 +90,5 @@ def labelled_part(
         [catalog.file(photo) for photo in photos],
         [number[photo.label] for photo in photos],
         [photo.sha256 for photo in photos],
+        [photo.group if split is None else split.group_of[photo.path] for photo in photos],
     )

@@ -17,6 +17,7 @@ from binsight.errors import TrainingError
 from binsight.training.curves import rank
 
 from .metrics import Interval, bootstrapped, evaluate
+from .resampling import Resampler
 from .scored import Scored
 
 __all__ = [
@@ -136,7 +137,14 @@ def pooled(parts: Sequence[Scored]) -> Scored:
         np.concatenate([part.labels_n for part in parts])[order],
         np.concatenate([part.probs_nc for part in parts])[order],
         parts[0].classes,
+        group_n=_pooled_groups(parts, order),
     )
+
+
+def _pooled_groups(parts: Sequence[Scored], order: Sequence[int]) -> NDArray[np.int64] | None:
+    """Groups are numbered alike in all parts of a split."""
+    groups = [part.group_n for part in parts if part.group_n is not None]
+    return np.concatenate(groups)[order] if len(groups) == len(parts) else None
 
 
 def cross_validation(
@@ -284,20 +292,9 @@ def _paired(
     seed: int,
     resamples: int,
 ) -> Interval:
-    """Second minus first with a percentile bootstrap that draws whole groups of duplicates.
-
-    Copies of one picture are right or wrong together; drawing them one by one would make the
-    interval too narrow.
-    """
-    _, index_n = np.unique(group_n, return_inverse=True)
-    gain_n = second_n.astype(np.float64) - first_n.astype(np.float64)
-    gain_g = np.bincount(index_n, weights=gain_n)
-    size_g = np.bincount(index_n).astype(np.float64)
-    generator = np.random.default_rng(seed)
-    drawn_r = np.empty(resamples)
-    for number in range(resamples):
-        times_g = np.bincount(
-            generator.integers(len(size_g), size=len(size_g)), minlength=len(size_g)
-        )
-        drawn_r[number] = (times_g @ gain_g) / (times_g @ size_g)
-    return bootstrapped(float(gain_n.mean()), drawn_r)
+    """Second minus first, with the interval of a bootstrap over pictures; see `Resampler`."""
+    gain_n = second_n.astype(np.int64) - first_n.astype(np.int64)
+    gains = np.array([-1, 0, 1])
+    resampler = Resampler(gain_n - gains[0], group_n, len(gains))
+    drawn_r3 = resampler.draw(np.random.default_rng(seed), resamples)
+    return bootstrapped(float(gain_n.mean()), drawn_r3 @ gains / drawn_r3.sum(axis=1))

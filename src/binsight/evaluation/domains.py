@@ -17,12 +17,15 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from binsight.data.catalog import Listed, Problem, list_photos
+from binsight.data.duplicates import group_by_content
 from binsight.errors import CatalogError
+from binsight.files import file_digest
 
 from .asking import Heard, Model, Progress, hear
 from .mapping import ClassMap, Special
 from .metrics import Interval, Metrics, evaluate
 from .novelty import Acceptance, acceptance, novelty_metrics
+from .resampling import together
 from .scored import Scored, Strange
 
 __all__ = [
@@ -210,15 +213,23 @@ def score_domain(model: Model, planned: Planned, *, progress: Progress | None = 
             f"{broken[0].path}: {broken[0].reason}"
         )
     is_none = np.array([planned.meaning[one.label] is None for one in read], np.bool_)
+    groups = np.array(group_by_content([_content(root / one.path) for one in read]))
     return Domain(
         planned.name,
         root,
-        _known(model, read, planned.meaning, heard, ~is_none),
-        _strange(model, read, heard, is_none) if is_none.any() else None,
+        _known(model, read, planned.meaning, heard, groups, ~is_none),
+        _strange(model, read, heard, groups, is_none) if is_none.any() else None,
         skipped=planned.skipped,
         problems=(*planned.problems, *broken),
         labels=tuple(planned.meaning),
     )
+
+
+def _content(photo: Path) -> str:
+    try:
+        return file_digest(photo)
+    except OSError:  # it went away after it was shown
+        return photo.as_posix()
 
 
 def _unreadable(shown: Sequence[Listed], heard: Heard) -> list[Problem]:
@@ -237,29 +248,37 @@ def _known(
     read: Sequence[Listed],
     meaning: Mapping[str, str | None],
     heard: Heard,
+    group_m: NDArray[np.int64],
     mask_m: NDArray[np.bool_],
 ) -> Scored:
     number: dict[str | None, int] = {name: place for place, name in enumerate(model.classes)}
     chosen = [read[place] for place in np.flatnonzero(mask_m).tolist()]
     labels = np.array([number[meaning[one.label]] for one in chosen], np.int64)
     paths = tuple(one.path for one in chosen)
-    return Scored(paths, labels, heard.probs_mc[mask_m], model.classes, *_also(heard, mask_m))
+    also = _also(heard, group_m, mask_m)
+    return Scored(paths, labels, heard.probs_mc[mask_m], model.classes, *also)
 
 
 def _strange(
-    model: Model, read: Sequence[Listed], heard: Heard, mask_m: NDArray[np.bool_]
+    model: Model,
+    read: Sequence[Listed],
+    heard: Heard,
+    group_m: NDArray[np.int64],
+    mask_m: NDArray[np.bool_],
 ) -> Strange:
     paths = tuple(read[place].path for place in np.flatnonzero(mask_m).tolist())
-    return Strange(paths, heard.probs_mc[mask_m], model.classes, *_also(heard, mask_m))
+    also = _also(heard, group_m, mask_m)
+    return Strange(paths, heard.probs_mc[mask_m], model.classes, *also)
 
 
 def _also(
-    heard: Heard, mask_m: NDArray[np.bool_]
-) -> tuple[NDArray[np.bool_] | None, NDArray[np.float32] | None]:
+    heard: Heard, group_m: NDArray[np.int64], mask_m: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_] | None, NDArray[np.float32] | None, NDArray[np.int64]]:
     sure_m, novelty_m = heard.sure_m, heard.novelty_m
     return (
         None if sure_m is None else sure_m[mask_m],
         None if novelty_m is None else novelty_m[mask_m],
+        group_m[mask_m],
     )
 
 
@@ -287,7 +306,13 @@ def measure_domains(
             known=evaluate(one.known, seed=seed, resamples=resamples, threshold=threshold)
             if len(one.known)
             else None,
-            sure=acceptance(one.known.sure_n, one.known.correct_n, seed=seed, resamples=resamples)
+            sure=acceptance(
+                one.known.sure_n,
+                one.known.correct_n,
+                group_n=one.known.group_n,
+                seed=seed,
+                resamples=resamples,
+            )
             if len(one.known) and one.known.sure_n is not None
             else None,
             strange=_measure_strange(one, domains, seed, resamples)
@@ -308,15 +333,25 @@ def _measure_strange(
     others = [domain] if len(domain.known) else [one for one in domains if len(one.known)]
     told = None
     if others:
-        known = np.concatenate([one.known.strangeness_n for one in others])
-        told = novelty_metrics(known, strange.strangeness_n, seed=seed, resamples=resamples)
+        told = novelty_metrics(
+            np.concatenate([one.known.strangeness_n for one in others]),
+            strange.strangeness_n,
+            known_groups=together([one.known.group_n for one in others]),
+            strange_groups=strange.group_n,
+            seed=seed,
+            resamples=resamples,
+        )
     named = Counter(strange.predicted_n.tolist())
     return StrangeMetrics(
         photos=len(strange),
         accepted=None
         if strange.sure_n is None
         else acceptance(
-            strange.sure_n, np.zeros(len(strange), np.bool_), seed=seed, resamples=resamples
+            strange.sure_n,
+            np.zeros(len(strange), np.bool_),
+            group_n=strange.group_n,
+            seed=seed,
+            resamples=resamples,
         ).coverage,
         mean_confidence=float(strange.confidence_n.mean(dtype=np.float64)),
         taken_for={

@@ -17,6 +17,7 @@ from sklearn.metrics import precision_recall_fscore_support
 from binsight.calibration import expected_calibration_error
 from binsight.errors import TrainingError, UsageError
 
+from .resampling import Resampler, pictures_of
 from .scored import Scored
 
 __all__ = [
@@ -73,9 +74,14 @@ class Selective(_Frozen):
 
 
 class Metrics(_Frozen):
-    """Everything `evaluate` measures. ``confusion[t][p]``: photos of class t called p."""
+    """Everything `evaluate` measures.
+
+    ``pictures`` is how many there are if copies of one count once, and ``confusion[t][p]`` photos
+    of class t called p.
+    """
 
     photos: int
+    pictures: int
     accuracy: Interval
     balanced_accuracy: Interval
     macro_f1: Interval
@@ -100,8 +106,8 @@ def evaluate(
 
     Balanced accuracy is the mean recall, macro F1 the mean F1, over the classes that have a
     photo here; a class without one has no say. Intervals are percentile bootstrap intervals over
-    photos (Efron 1979), and a class that a resample happens to miss has no say in that resample;
-    that of the accuracy is `of_share`'s.
+    pictures (see `Resampler`), and a class that a resample happens to miss has no say in that
+    resample; that of the accuracy is `of_share`'s.
     Precision of a class that is never predicted counts as 0.
 
     Args:
@@ -120,9 +126,10 @@ def evaluate(
     if resamples < 1:
         raise UsageError(f"resamples is {resamples}; give at least 1")
     confusion_cc = _confusion(scored)
-    accuracy, balanced, macro_f1 = _with_intervals(confusion_cc, seed, resamples)
+    accuracy, balanced, macro_f1 = _with_intervals(scored, confusion_cc, seed, resamples)
     return Metrics(
         photos=len(scored),
+        pictures=pictures_of(scored.group_n, len(scored)),
         accuracy=accuracy,
         balanced_accuracy=balanced,
         macro_f1=macro_f1,
@@ -139,27 +146,36 @@ def evaluate(
     )
 
 
+def _cells(scored: Scored) -> NDArray[np.int64]:
+    return scored.labels_n * len(scored.classes) + scored.predicted_n
+
+
 def _confusion(scored: Scored) -> NDArray[np.int64]:
     classes = len(scored.classes)
-    cell_n = scored.labels_n * classes + scored.predicted_n
-    counts = np.bincount(cell_n, minlength=classes * classes).astype(np.int64)
+    counts = np.bincount(_cells(scored), minlength=classes * classes).astype(np.int64)
     return counts.reshape(classes, classes)
 
 
-def _with_intervals(confusion_cc: NDArray[np.int64], seed: int, resamples: int) -> list[Interval]:
+def _with_intervals(
+    scored: Scored, confusion_cc: NDArray[np.int64], seed: int, resamples: int
+) -> list[Interval]:
     """Accuracy, balanced accuracy and macro F1, each with its interval.
 
-    Photos in one cell of the confusion matrix are alike to these metrics, so drawing n photos
-    with replacement is one multinomial draw over the cells that are not empty.
+    Photos in one cell of the confusion matrix are alike to these metrics.
     """
-    true_k, predicted_k = np.nonzero(confusion_cc)
+    cells, cell_n = np.unique(_cells(scored), return_inverse=True)
+    true_k, predicted_k = np.divmod(cells, len(confusion_cc))
     counts_k = confusion_cc[true_k, predicted_k]
-    photos = int(counts_k.sum())
-    generator = np.random.default_rng(seed)
-    drawn_rk = generator.multinomial(photos, counts_k / photos, size=resamples)
+    resampler = Resampler(cell_n, scored.group_n, len(cells))
+    drawn_rk = resampler.draw(np.random.default_rng(seed), resamples)
     value_m1 = _scores(counts_k[np.newaxis], true_k, predicted_k, len(confusion_cc))
     drawn_mr = _scores(drawn_rk, true_k, predicted_k, len(confusion_cc))
-    accuracy = of_share(int(np.trace(confusion_cc)), photos, drawn_mr[0])
+    accuracy = of_share(
+        int(np.trace(confusion_cc)),
+        len(scored),
+        drawn_mr[0],
+        worth=resampler.pictures / len(scored),
+    )
     others = zip(value_m1[1:, 0], drawn_mr[1:], strict=True)
     return [accuracy, *(bootstrapped(float(value), drawn_r) for value, drawn_r in others)]
 
@@ -171,7 +187,9 @@ def bootstrapped(value: float, drawn_r: NDArray[np.float64]) -> Interval:
     return Interval(value=value, low=float(low), high=float(high))
 
 
-def of_share(hits: int, photos: int, drawn_r: NDArray[np.float64]) -> Interval:
+def of_share(
+    hits: int, photos: int, drawn_r: NDArray[np.float64], *, worth: float = 1.0
+) -> Interval:
     """The interval of a share of photos: bootstrapped, but where that cannot be trusted.
 
     Where few photos are hits, or few are not, too few kinds of resamples can be drawn, and of five
@@ -181,12 +199,17 @@ def of_share(hits: int, photos: int, drawn_r: NDArray[np.float64]) -> Interval:
         hits: photos that count.
         photos: all, at least one.
         drawn_r: the share in each resample (R,).
+        worth: pictures for each photo, at most 1; less where there are copies.
     """
-    if min(hits, photos - hits) >= FEW:
-        return bootstrapped(hits / photos, drawn_r)
+    share = hits / photos
+    if min(hits, photos - hits) * worth >= FEW:
+        return bootstrapped(share, drawn_r)
     level = LEVEL_PERCENT / 100
-    low, high = binomtest(hits, photos).proportion_ci(level, method="wilson")
-    return Interval(value=hits / photos, low=float(low), high=float(high))
+    pictures = max(1, round(photos * worth))
+    test = binomtest(round(share * pictures), pictures)
+    low, high = test.proportion_ci(level, method="wilson")
+    # Where the share of the pictures is rounded, that of the photos may lie beside it.
+    return Interval(value=share, low=min(float(low), share), high=max(float(high), share))
 
 
 def _scores(

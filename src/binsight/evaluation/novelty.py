@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from binsight.errors import TrainingError, UsageError
 
 from .metrics import Interval, bootstrapped, of_share
+from .resampling import Resampler
 
 __all__ = ["Acceptance", "NoveltyMetrics", "acceptance", "novelty_metrics"]
 
@@ -58,10 +59,12 @@ def novelty_metrics(
     known: NDArray[np.floating[Any]],
     strange: NDArray[np.floating[Any]],
     *,
+    known_groups: NDArray[np.int64] | None = None,
+    strange_groups: NDArray[np.int64] | None = None,
     seed: int = 0,
     resamples: int = 1000,
 ) -> NoveltyMetrics:
-    """Measure a novelty score with percentile bootstrap intervals over both groups of photos.
+    """Measure a novelty score with percentile bootstrap intervals over the pictures of both kinds.
 
     The two figures of Hendrycks and Gimpel 2017 ("A Baseline for Detecting Misclassified and
     Out-of-Distribution Examples") and Liang et al. 2018 ("Enhancing the Reliability of
@@ -70,11 +73,13 @@ def novelty_metrics(
     Args:
         known: novelty (N,) of photos of known classes; higher is stranger.
         strange: novelty (M,) of photos of none.
+        known_groups: which known photos are copies of one picture; see `Resampler`.
+        strange_groups: the same of the others.
         seed: of the bootstrap.
         resamples: of the bootstrap; at least 1.
 
     Raises:
-        TrainingError: a group has no photos, or a value that is not finite.
+        TrainingError: there are no photos of a kind, or a value is not finite.
         UsageError: ``resamples`` out of range.
     """
     _check_resamples(resamples)
@@ -85,25 +90,31 @@ def novelty_metrics(
                 "each, of at least one photo"
             )
     value_k = np.unique(np.concatenate([known, strange]))
-    known_k = np.bincount(np.searchsorted(value_k, known), minlength=len(value_k))
-    strange_k = np.bincount(np.searchsorted(value_k, strange), minlength=len(value_k))
+    # Photos of equal novelty are alike here.
+    known_cells, strange_cells = (np.searchsorted(value_k, one) for one in (known, strange))
+    known_r = Resampler(known_cells, known_groups, len(value_k))
+    strange_r = Resampler(strange_cells, strange_groups, len(value_k))
     generator = np.random.default_rng(seed)
-    # Photos of equal novelty are alike here, so a resample is a draw over the distinct values.
     drawn_r2 = np.array(
         [
-            _figures(
-                generator.multinomial(len(known), known_k / len(known)),
-                generator.multinomial(len(strange), strange_k / len(strange)),
-            )
+            _figures(known_r.draw(generator, 1)[0], strange_r.draw(generator, 1)[0])
             for _ in range(resamples)
         ]
+    )
+    known_k, strange_k = (
+        np.bincount(cells, minlength=len(value_k)) for cells in (known_cells, strange_cells)
     )
     auroc, fpr = _figures(known_k, strange_k)
     return NoveltyMetrics(
         known=len(known),
         strange=len(strange),
         auroc=bootstrapped(auroc, drawn_r2[:, 0]),
-        fpr_at_95_tpr=of_share(round(fpr * len(strange)), len(strange), drawn_r2[:, 1]),
+        fpr_at_95_tpr=of_share(
+            round(fpr * len(strange)),
+            len(strange),
+            drawn_r2[:, 1],
+            worth=strange_r.pictures / len(strange),
+        ),
     )
 
 
@@ -124,6 +135,7 @@ def acceptance(
     sure_n: NDArray[np.bool_],
     correct_n: NDArray[np.bool_],
     *,
+    group_n: NDArray[np.int64] | None = None,
     seed: int = 0,
     resamples: int = 1000,
 ) -> Acceptance:
@@ -134,6 +146,7 @@ def acceptance(
     Args:
         sure_n: whether the answer is sure.
         correct_n: whether it is right; all False for photos of none of the classes.
+        group_n: which photos are copies of one picture; see `Resampler`.
         seed: of the bootstrap.
         resamples: of the bootstrap; at least 1.
 
@@ -149,13 +162,17 @@ def acceptance(
         )
     photos = len(sure_n)
     right, sure = int((sure_n & correct_n).sum()), int(sure_n.sum())
-    cells = np.array([right, sure - right, photos - sure])
-    drawn_r3 = np.random.default_rng(seed).multinomial(photos, cells / photos, size=resamples)
+    cell_n = np.where(sure_n, np.where(correct_n, 0, 1), 2)
+    resampler = Resampler(cell_n, group_n, 3)
+    worth = resampler.pictures / photos
+    drawn_r3 = resampler.draw(np.random.default_rng(seed), resamples)
     sure_r = drawn_r3[:, 0] + drawn_r3[:, 1]
     some_r = sure_r > 0
-    accuracy = of_share(right, sure, drawn_r3[some_r, 0] / sure_r[some_r]) if sure else None
+    share_r = drawn_r3[some_r, 0] / sure_r[some_r]
     return Acceptance(
-        photos=photos, coverage=of_share(sure, photos, sure_r / photos), accuracy=accuracy
+        photos=photos,
+        coverage=of_share(sure, photos, sure_r / drawn_r3.sum(axis=1), worth=worth),
+        accuracy=of_share(right, sure, share_r, worth=worth) if sure else None,
     )
 
 

@@ -23,6 +23,7 @@ from binsight.images import decode
 from .asking import Answer, Model, Progress
 from .corruptions import FAMILIES, SEVERITIES, Family, corrupt
 from .metrics import Interval, bootstrapped, of_share
+from .resampling import Resampler
 
 __all__ = ["Corrupted", "Robustness", "measure_robustness", "photo_seed", "show_corrupted", "shown"]
 
@@ -40,6 +41,7 @@ class Corrupted:
         correct_nfs: the same of the corrupted ones.
         clean_sure_n: whether the model was sure; ``None`` if it cannot say.
         sure_nfs: the same of the corrupted ones.
+        group_n: photos of one number are copies of one picture; ``None`` if it is not known.
     """
 
     files: tuple[Path, ...]
@@ -50,6 +52,7 @@ class Corrupted:
     correct_nfs: NDArray[np.bool_]
     clean_sure_n: NDArray[np.bool_] | None
     sure_nfs: NDArray[np.bool_] | None
+    group_n: NDArray[np.int64] | None = None
 
 
 class Robustness(BaseModel):
@@ -65,7 +68,7 @@ class Robustness(BaseModel):
         clean_coverage: share that the model was sure of; ``None`` if it cannot say.
         coverage: the same of each corruption.
         accuracy_when_sure: of the answers it was sure of; ``None`` where there are none.
-        resamples: of the bootstrap over photos.
+        resamples: of the bootstrap over pictures.
         seed: of the bootstrap.
     """
 
@@ -114,6 +117,7 @@ def show_corrupted(
     paths: Sequence[str],
     labels_n: NDArray[np.int64],
     *,
+    group_n: NDArray[np.int64] | None = None,
     families: Sequence[Family] = FAMILIES,
     severities: Sequence[int] = SEVERITIES,
     progress: Progress | None = None,
@@ -128,6 +132,7 @@ def show_corrupted(
         root: folder that the paths are relative to.
         paths: of the photos, at least one.
         labels_n: true class index of each.
+        group_n: which are copies of one picture, if that is known.
         families: to apply.
         severities: 1 to 5, each once.
         progress: called with (done, total) pictures.
@@ -178,6 +183,7 @@ def show_corrupted(
         correct_nfs=correct[:, 1:].reshape(shape),
         clean_sure_n=None if sure is None else sure[:, 0],
         sure_nfs=None if sure is None else sure[:, 1:].reshape(shape),
+        group_n=None if group_n is None else group_n[in_order],
     )
 
 
@@ -190,21 +196,23 @@ def _answered(answer: Answer | ImageError) -> tuple[int, bool | None]:
 def measure_robustness(corrupted: Corrupted, *, seed: int = 0, resamples: int = 1000) -> Robustness:
     """Measure accuracy and coverage of each corruption, and what is retained of all.
 
-    Intervals are percentile bootstrap intervals over photos; a photo takes its corruptions along.
+    Intervals are percentile bootstrap intervals over pictures (see `Resampler`); a photo takes its
+    corruptions along.
     """
     clean_n = corrupted.clean_n.astype(np.float64)
     mean_n = corrupted.correct_nfs.mean(axis=(1, 2), dtype=np.float64)
     photos = len(clean_n)
-    generator = np.random.default_rng(seed)
-    drawn_rn = generator.multinomial(photos, np.full(photos, 1 / photos), size=resamples) / photos
-    clean_r, mean_r = drawn_rn @ clean_n, drawn_rn @ mean_n
+    resampler = Resampler(np.arange(photos), corrupted.group_n, photos)
+    drawn_rn = resampler.draw(np.random.default_rng(seed), resamples)
+    times_r = drawn_rn.sum(axis=1)
+    clean_r, mean_r = drawn_rn @ clean_n / times_r, drawn_rn @ mean_n / times_r
     some_r = clean_r > 0
     clean, mean = float(clean_n.mean()), float(mean_n.mean())
     sure = corrupted.sure_nfs
     return Robustness(
         photos=photos,
         wanted=corrupted.wanted,
-        clean=of_share(int(clean_n.sum()), photos, clean_r),
+        clean=of_share(int(clean_n.sum()), photos, clean_r, worth=resampler.pictures / photos),
         mean_accuracy=bootstrapped(mean, mean_r),
         retained=bootstrapped(mean / clean, mean_r[some_r] / clean_r[some_r]) if clean else None,
         accuracy=_by_both(corrupted, corrupted.correct_nfs.mean(axis=0)),

@@ -30,6 +30,7 @@ class Answered:
     classes: tuple[str, ...]
     sure_n: NDArray[np.bool_] | None
     novelty_n: NDArray[np.float32] | None
+    group_n: NDArray[np.int64] | None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -65,7 +66,8 @@ class Answered:
             )
         if not classes or len(set(self.classes)) != classes:
             raise TrainingError(f"class names must be there, each once: {list(self.classes)}")
-        for name, value_n in (("sure", self.sure_n), ("novelty", self.novelty_n)):
+        for name in ("sure", "novelty", "group"):
+            value_n = getattr(self, f"{name}_n")
             if value_n is not None and value_n.shape != (photos,):
                 raise TrainingError(f"{photos} paths do not fit {name} of shape {value_n.shape}")
         if self.sure_n is not None and self.sure_n.dtype != np.bool_:
@@ -96,6 +98,7 @@ class Strange(Answered):
         sure_n: whether the model was sure; ``None`` if it cannot say.
         novelty_n: how strange each photo is to the model, higher is stranger; ``None`` if it
             cannot say.
+        group_n: photos of one number are copies of one picture; ``None`` if it is not known.
 
     Raises:
         TrainingError: the parts do not fit together, or a probability is not one.
@@ -106,6 +109,7 @@ class Strange(Answered):
     classes: tuple[str, ...]
     sure_n: NDArray[np.bool_] | None = None
     novelty_n: NDArray[np.float32] | None = None
+    group_n: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         self._check_answers()
@@ -123,6 +127,7 @@ class Scored(Answered):
         sure_n: whether the model was sure; ``None`` if it cannot say.
         novelty_n: how strange each photo is to the model, higher is stranger; ``None`` if it
             cannot say.
+        group_n: photos of one number are copies of one picture; ``None`` if it is not known.
 
     Raises:
         TrainingError: the parts do not fit together, or a probability is not one.
@@ -134,6 +139,7 @@ class Scored(Answered):
     classes: tuple[str, ...]
     sure_n: NDArray[np.bool_] | None = None
     novelty_n: NDArray[np.float32] | None = None
+    group_n: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         if self.labels_n.shape != (len(self.paths),):
@@ -164,6 +170,7 @@ class Scored(Answered):
             self.classes,
             None if self.sure_n is None else self.sure_n[mask_n],
             None if self.novelty_n is None else self.novelty_n[mask_n],
+            None if self.group_n is None else self.group_n[mask_n],
         )
 
 

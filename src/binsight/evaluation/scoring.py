@@ -91,8 +91,15 @@ def score(
     heard = hear(model, photos.files, progress=progress)
     if heard.errors:
         raise heard.errors[0]
-    labels = np.array(photos.labels, np.int64)
-    return Scored(paths, labels, heard.probs_mc, model.classes, heard.sure_m, heard.novelty_m)
+    return Scored(
+        paths,
+        np.array(photos.labels, np.int64),
+        heard.probs_mc,
+        model.classes,
+        heard.sure_m,
+        heard.novelty_m,
+        np.array(photos.groups, np.int64) if photos.groups else None,
+    )
 
 
 def score_run(

@@ -47,6 +47,7 @@ def test_a_part_with_numbers_of_its_classes() -> None:
         [Path("/photos/glass/b.jpg"), Path("/photos/metal/c.jpg")],
         [0, 1],
         ["digest of glass/b.jpg", "digest of metal/c.jpg"],
+        [split().group_of[path] for path in paths],
     )
 
 

@@ -65,6 +65,21 @@ def test_a_sample_is_drawn_of_all_that_is_shown(photos: Path) -> None:
     assert first.skipped == 2
 
 
+def test_files_of_equal_bytes_are_copies_of_one_picture(photos: Path) -> None:
+    for name in ("7.png", "8.png"):
+        (photos / "rouge" / name).write_bytes((photos / "rouge" / "0.png").read_bytes())
+    (photos / "mist" / "9.png").write_bytes((photos / "mist" / "3.png").read_bytes())
+    domain = scored(photos, ByColour())
+    assert domain.known.group_n is not None
+    assert len(set(domain.known.group_n[[2, 5, 6]].tolist())) == 1
+    (measured,) = measure_domains([domain], threshold=None)
+    assert measured.known is not None
+    assert (measured.known.photos, measured.known.pictures) == (7, 5)
+    assert domain.strange is not None
+    assert domain.strange.group_n is not None
+    assert len(set(domain.strange.group_n.tolist())) == 4
+
+
 def test_names_that_mean_nothing_are_refused(photos: Path) -> None:
     with pytest.raises(MappingError, match=r"no class mist, rouge, shoes"):
         plan_domain(photos, ClassMap(), CLASSES, name="here")

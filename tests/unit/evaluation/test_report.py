@@ -4,6 +4,7 @@ import base64
 import csv
 import io
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -138,6 +139,13 @@ def test_page_tells_the_numbers(page):
     assert "50 resamples, seed 3" in text
     for name, value in FACTS.items():
         assert f"{name} {value}" in text
+
+
+def test_the_page_says_that_copies_were_drawn_together(tmp_path, scored, page):
+    assert "bootstrap over photos" in " ".join(page.words)
+    write(tmp_path, replace(scored, group_n=np.array([0, 0, 1, 2])))
+    copied = (tmp_path / "report.html").read_text("utf-8")
+    assert "bootstrap over 3 pictures, each with its copies" in copied
 
 
 def test_metrics_are_written_with_facts_and_sources(written, scored):

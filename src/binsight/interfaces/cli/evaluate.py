@@ -177,6 +177,7 @@ def _corrupted(
             domain.root,
             paths,
             domain.known.labels_n[drawn],
+            group_n=None if domain.known.group_n is None else domain.known.group_n[drawn],
             severities=severities,
             progress=report,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, count
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from binsight.errors import DataError, UsageError
+from binsight.files import file_digest
 
 from .progress import reporting
 from .terminal import printable
@@ -267,8 +267,7 @@ def _unlearned(run: Run, plan: Planned) -> Planned:
 
 def _digest(file: Path) -> str:
     try:
-        with file.open("rb") as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest()
+        return file_digest(file)
     except OSError:  # told of when it is to be shown
         return ""
 

@@ -7,14 +7,13 @@ file are pinned by their SHA-256. Which version the page was built for is up to
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import tarfile
 from pathlib import Path
 
 from binsight.errors import DownloadError, MissingExtraError, UsageError
-from binsight.files import replacing
+from binsight.files import file_digest, replacing
 
 __all__ = ["FILE_NAME", "VERSION", "checked", "fetch_wasm"]
 
@@ -39,7 +38,7 @@ def fetch_wasm(cache: Path) -> Path:
         UsageError: the cache cannot be written.
     """
     kept = cache / FILE_NAME
-    if kept.is_file() and _sha256(kept) == WASM_SHA256:
+    if kept.is_file() and file_digest(kept) == WASM_SHA256:
         return kept
     try:
         package = _download(cache / "download")
@@ -57,7 +56,7 @@ def checked(wasm: Path) -> Path:
         UsageError: it is not there, or another file.
     """
     try:
-        actual = _sha256(wasm)
+        actual = file_digest(wasm)
     except OSError as error:
         raise UsageError(f"{wasm}: {error.strerror or error}") from error
     if actual != WASM_SHA256:
@@ -93,8 +92,3 @@ def _take_out(package: Path, to: Path) -> None:
                 shutil.copyfileobj(content, file)
     except (tarfile.TarError, KeyError) as error:
         raise DownloadError(f"{package}: not the npm package ({error})") from error
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
