@@ -6,6 +6,7 @@ nothing of models or photos. Asking a person is one of the choices, with a cost 
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -133,9 +134,11 @@ class Bins(BaseModel):
                 nothing, so a person is asked.
 
         Raises:
-            BinsError: a class has no bin.
+            BinsError: a class has no bin, or a probability is no number.
         """
         self.require(probs)
+        if not all(map(math.isfinite, probs.values())):
+            raise BinsError("a probability is no number; the model is broken")
         costs = {
             one.name: sum(share * self._cost(name, one) for name, share in probs.items())
             for one in self.bins

@@ -169,8 +169,8 @@ class Taught(BaseModel):
 class Reduced(BaseModel):
     """A bundle whose numbers have fewer bits than those of the one that it was made of.
 
-    Threshold and limit of the novelty were chosen anew on its own answers where ``int8`` changed
-    them; the temperature is its parent's.
+    For ``int8``, threshold and limit of the novelty were chosen anew on its own answers; all else
+    is its parent's.
 
     Args:
         parent: digest of the other bundle.
@@ -303,7 +303,7 @@ def parse_metadata(path: Path, custom: Mapping[str, str]) -> Metadata:
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise BundleTooNewError(
             f"{path}: has format {version}, this binsight reads up to {FORMAT_VERSION}; "
-            "run: pip install --upgrade binsight"
+            "install a newer binsight"
         )
     try:
         return Metadata.model_validate(values)

@@ -32,16 +32,17 @@ HALVINGS = 50
 def fit_temperature(logits_nc: NDArray[np.floating[Any]], labels_n: NDArray[np.int64]) -> float:
     """Find the temperature T for which softmax(logits / T) has the least negative log-likelihood.
 
-    Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2. The loss is convex
-    in 1/T, so halving the range by the sign of its slope finds the one minimum.
+    Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2. Of N photos, a share
+    of 1 / (N + 2) counts as of another class: few photos without a mistake do not show that there
+    are none (Platt 1999, "Probabilistic Outputs for Support Vector Machines", section 2.2). The
+    loss is convex in 1/T, so halving the range by the sign of its slope finds the one minimum.
 
     Args:
         logits_nc: logits, or log-probabilities (the same up to a constant for each row).
         labels_n: true class indices, 0 to C-1.
 
     Returns:
-        T in [0.1, 10]. A model without a single mistake on these photos gives the lower end:
-        there the loss only falls as T does.
+        T in [0.1, 10].
 
     Raises:
         TrainingError: no photos, shapes that do not fit, or values that are not finite.
@@ -49,13 +50,17 @@ def fit_temperature(logits_nc: NDArray[np.floating[Any]], labels_n: NDArray[np.i
     _check_logits(logits_nc, labels_n)
     logits64_nc = logits_nc.astype(np.float64)
     logits64_nc -= logits64_nc.max(axis=1, keepdims=True)
-    true = float(logits64_nc[np.arange(len(labels_n)), labels_n].mean())
+    photos, classes = logits64_nc.shape
+    true_n = logits64_nc[np.arange(photos), labels_n]
+    others_n = (logits64_nc.sum(axis=1) - true_n) / max(classes - 1, 1)
+    doubt = 1 / (photos + 2)
+    wanted = float(((1 - doubt) * true_n + doubt * others_n).mean())
 
     def slope(scale: float) -> float:
-        """Of the loss, by 1/T: mean expected logit less mean true logit."""
+        """Of the loss, by 1/T: mean expected logit less the wanted one."""
         powers_nc = np.exp(logits64_nc * scale)
         expected_n = (powers_nc * logits64_nc).sum(axis=1) / powers_nc.sum(axis=1)
-        return float(expected_n.mean()) - true
+        return float(expected_n.mean()) - wanted
 
     low, high = 1 / TEMPERATURE_RANGE[1], 1 / TEMPERATURE_RANGE[0]
     for _ in range(HALVINGS):

@@ -103,6 +103,11 @@ def decode(
         return _from_image(name or "image", source, limits)
     if isinstance(source, bytes | bytearray):
         name, data = name or f"{len(source)} bytes", bytes(source)
+    elif not isinstance(source, str | os.PathLike):
+        raise UnreadableImageError(
+            f"{name or 'photo'} is of type {type(source).__name__}; give a path, the bytes of a "
+            "file (such as file.read()), a PIL image or a uint8 array"
+        )
     else:
         name, data = name or str(source), read_file(source, limits=limits, name=name)
     _check_bytes(name, data, limits)
@@ -131,7 +136,8 @@ def read_file(
     except ImageError:
         raise
     except OSError as error:
-        raise UnreadableImageError(f"{name}: {error.strerror or error}") from error
+        hint = "; download it first" if "://" in name else ""
+        raise UnreadableImageError(f"{name}: {error.strerror or error}{hint}") from error
     except ValueError as error:  # a path that no file can have
         raise UnreadableImageError(f"{name}: {error}") from error
     _check_bytes(name, data, limits)

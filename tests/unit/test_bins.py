@@ -77,6 +77,13 @@ def test_a_person_is_asked_about_what_is_strange() -> None:
     assert (strange.bin, strange.expected_cost) == (None, 0.5)
 
 
+def test_what_is_no_number_chooses_no_bin(mine: Path) -> None:
+    bins = load_bins(mine)
+    probs = dict.fromkeys(bins.bins[0].takes, float("nan"))
+    with pytest.raises(BinsError, match="a probability is no number"):
+        bins.decide(probs, threshold=0.7)
+
+
 def test_costs_outweigh_probability() -> None:
     costs = {"glass": {"paper bin": 10.0}, "paper": {"glass bin": 0.5}}
     probs = {"glass": 0.2, "paper": 0.8}

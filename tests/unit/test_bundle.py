@@ -205,7 +205,7 @@ def test_the_description_cannot_be_changed() -> None:
 
 @pytest.mark.parametrize("version", [FORMAT_VERSION + 1, 99])
 def test_a_later_format_asks_for_an_upgrade(version: int) -> None:
-    with pytest.raises(BundleTooNewError, match=r"pip install --upgrade binsight") as caught:
+    with pytest.raises(BundleTooNewError, match=r"install a newer binsight") as caught:
         parsed(format_version=version, something_new=True)
     assert str(version) in one_line(caught)
 

@@ -40,20 +40,37 @@ def test_log_probabilities_and_float32_give_the_same_answer():
     assert fit_temperature(logits.astype(np.float32), labels) == pytest.approx(found, rel=1e-4)
 
 
-def test_found_temperature_has_the_least_loss():
-    logits, labels = logits_at(1.7, photos=500)
+@pytest.mark.parametrize("photos", [20, 500])
+def test_found_temperature_has_the_least_loss(photos):
+    logits, labels = logits_at(1.7, photos=photos)
+    targets = np.full(logits.shape, 1 / (photos + 2) / 4)
+    targets[np.arange(photos), labels] = (photos + 1) / (photos + 2)
 
     def loss(temperature):
-        return -log_softmax(logits / temperature, axis=1)[np.arange(500), labels].mean()
+        return -(targets * log_softmax(logits / temperature, axis=1)).sum(axis=1).mean()
 
     found = fit_temperature(logits, labels)
     assert loss(found) < min(loss(found * factor) for factor in (0.5, 0.9, 0.99, 1.01, 1.1, 2))
 
 
+@pytest.mark.parametrize("photos", [8, 40, 4000])
+def test_few_photos_without_a_mistake_leave_a_doubt(photos):
+    """As much as the rule of succession: one in N + 2."""
+    labels = np.arange(photos) % 4
+    logits = np.eye(4)[labels] * 30
+    probs = softmax(logits / fit_temperature(logits, labels), axis=1)
+    assert 1 - probs.max() == pytest.approx(1 / (photos + 2), rel=0.01)
+
+
 def test_ends_of_the_range_are_for_the_faultless_and_the_hopeless():
-    logits = np.eye(4) * 3
-    assert fit_temperature(logits, np.arange(4)) == pytest.approx(0.1, rel=1e-3)
-    assert fit_temperature(logits, np.roll(np.arange(4), 1)) == pytest.approx(10.0, rel=1e-3)
+    labels = np.arange(4000) % 4
+    logits = np.eye(4)[labels]
+    assert fit_temperature(logits / 10, labels) == pytest.approx(0.1, rel=1e-3)
+    assert fit_temperature(logits, (labels + 1) % 4) == pytest.approx(10.0, rel=1e-3)
+
+
+def test_a_single_class_has_a_temperature():
+    assert 0.1 <= fit_temperature(np.ones((3, 1)), np.zeros(3, int)) <= 10
 
 
 @pytest.mark.parametrize(

@@ -146,16 +146,19 @@ def size_of(path: Path) -> int:
 def put_in_place(out: Path) -> Iterator[Path]:
     """Yield a path in a folder of its own, of the same name; move it to ``out`` on success.
 
-    Unlike `files.replacing` it also moves a folder, which is what some formats are.
+    A description that was written beside it is moved along. Unlike `files.replacing` it also moves
+    a folder, which is what some formats are, but never puts a file in a folder's place.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
         draft = Path(folder) / out.name
         yield draft
-        if out.is_dir():
+        if out.is_dir() and draft.is_dir():
             # A folder cannot be renamed onto another; the old one goes with the temporary one.
             out.rename(Path(folder) / "old")
         draft.replace(out)
+        if sidecar_of(draft).exists():
+            sidecar_of(draft).replace(sidecar_of(out))
 
 
 def _files_below(folder: Path) -> list[Path]:

@@ -14,6 +14,7 @@ PyTorch is not imported here.
 from __future__ import annotations
 
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import import_module
@@ -21,29 +22,29 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from binsight.bundle import OUTPUTS, Metadata, Parity, Precision
-from binsight.errors import MissingExtraError, NotABundleError, ParityError, UsageError
+from binsight.bundle import OUTPUTS, Metadata, Precision
+from binsight.errors import MissingExtraError, NotABundleError, UsageError
 from binsight.runtime import Classifier
 from binsight.training.run import Run
 
+from .choosing import choose_sure
 from .described import (
     Description,
     FormatName,
     digest_of_path,
     put_in_place,
     read_description,
+    sidecar_of,
     write_description,
 )
 from .measured import (
-    TOLERANCES,
     Answers,
     Floats,
     Progress,
     Runner,
     answers_of_each,
-    check,
-    compare,
     fall_of,
+    parity_of,
 )
 from .shown import Shown
 
@@ -83,6 +84,7 @@ class Format:
         extra: of binsight that brings what the module needs; empty if nothing more is needed.
         packages: that the module imports, as they are imported.
         runs_on: value of `sys.platform` on the one system that can run it; empty if any can.
+        is_folder: whether such a file is a folder.
     """
 
     name: FormatName
@@ -92,6 +94,7 @@ class Format:
     extra: str = ""
     packages: tuple[str, ...] = ()
     runs_on: str = ""
+    is_folder: bool = False
 
     @property
     def runs_here(self) -> bool:
@@ -133,6 +136,7 @@ FORMATS: dict[str, Format] = {
             extra="coreml",
             packages=("torch", "coremltools"),
             runs_on="darwin",
+            is_folder=True,
         ),
         Format(
             name="executorch",
@@ -241,6 +245,8 @@ def open_exported(path: Path) -> Exported:
         AlteredBundleError: not as it was written.
     """
     found = next((one for one in FORMATS.values() if path.suffix == one.suffix), None)
+    if found is None and not path.suffix:
+        found = FORMATS["onnx"]  # which is known by what is in it
     if found is None:
         endings = ", ".join(one.suffix for one in FORMATS.values())
         raise NotABundleError(f"{path}: not a file of any known format ({endings})")
@@ -256,7 +262,7 @@ def check_request(chosen: Format, out: Path, precision: Precision) -> None:
     """Refuse what a format cannot do, before anything is done.
 
     Raises:
-        UsageError: wrong suffix, or a precision that it does not have.
+        UsageError: wrong suffix, a precision that it does not have, or a place that it cannot take.
         MissingExtraError: a package is not installed.
     """
     if out.suffix != chosen.suffix:
@@ -266,6 +272,23 @@ def check_request(chosen: Format, out: Path, precision: Precision) -> None:
             f"{chosen.name} is not written in {precision}; it can be {', '.join(chosen.precisions)}"
         )
     chosen.require()
+    _check_place(chosen, out)
+
+
+def _check_place(chosen: Format, out: Path) -> None:
+    """Make sure that nothing but an earlier export is replaced, and that it can be written."""
+    if out.is_dir() and not (chosen.is_folder and sidecar_of(out).is_file()):
+        raise UsageError(f"{out} is a folder that no export wrote; give another --out")
+    if chosen.is_folder and out.is_file():
+        raise UsageError(f"{out} is a file, and {chosen.name} is a folder; give another --out")
+    there = next(one for one in out.absolute().parents if one.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"{out} cannot be written ({error.strerror or error}); give another --out"
+        ) from error
 
 
 def write_exported(chosen: Format, source: Source, out: Path, request: Request) -> Description:
@@ -283,25 +306,34 @@ def write_exported(chosen: Format, source: Source, out: Path, request: Request) 
         described = _described(chosen, source, request.precision, outputs, digest_of_path(draft))
         if chosen.runs_here:
             runner = module.open_runner(draft, described, None)
-            parity, metrics = _compared(source, runner, request)
-            described = described.model_copy(update={"parity": parity, "metrics": metrics})
-        # Before the file has its name: a file without its description is of no use.
-        write_description(out, described)
+            described = described.model_copy(update=_compared(source, runner, request, described))
+        write_description(draft, described)
     return described
 
 
-def _compared(source: Source, runner: Runner, request: Request) -> tuple[Parity, dict[str, float]]:
+def _compared(
+    source: Source, runner: Runner, request: Request, described: Description
+) -> dict[str, Any]:
+    """What is known of a file once it has answered photos."""
     files, spec = request.photos.files, source.metadata.preprocess
     both = (BundleRunner(source.classifier), runner)
     before, after = answers_of_each(both, files, spec, progress=request.progress)
-    metrics = {}
+    found: dict[str, Any] = {}
     if request.precision == "int8":
-        metrics = fall_of(before, after, request.photos.labels_n, "int8")
-    parity = compare(before, after)
-    wrong = None if metrics else check(parity, TOLERANCES[request.precision])
-    if wrong:
-        raise ParityError(f"the exported file does not answer alike: {wrong}; nothing was written")
-    return parity, metrics
+        labels_n = request.photos.labels_n
+        metrics = fall_of(before, after, labels_n, "int8")
+        chosen = choose_sure(
+            after.probs_nc,
+            after.novelty_n if described.novelty else None,
+            labels_n,
+            accepted=described.novelty.accepted if described.novelty else 1.0,
+            risk=described.threshold_risk,
+        )
+        found["threshold"] = chosen.threshold
+        found["metrics"] = metrics | {"val_coverage": chosen.coverage}
+        if described.novelty:
+            found["novelty"] = described.novelty.model_copy(update={"limit": chosen.limit})
+    return found | {"parity": parity_of(before, after, request.precision)}
 
 
 def _module(chosen: Format) -> _Module:

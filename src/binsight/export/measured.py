@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ __all__ = [
     "check",
     "compare",
     "fall_of",
+    "parity_of",
     "times_as_fast",
 ]
 
@@ -63,16 +65,25 @@ class Runner(Protocol):
 
 
 class Tolerance(NamedTuple):
-    """How far a file may be from its parent: least share of same labels, largest difference."""
+    """How far a file may be from its parent.
+
+    Args:
+        same_label: least share of photos with the same label.
+        max_difference: of a probability.
+        max_novelty_difference: of the novelty, or of 1 where it is less.
+        spared: labels that may differ however few photos there are.
+    """
 
     same_label: float
-    max_difference: float
+    max_difference: float = 1.0
+    max_novelty_difference: float = math.inf
+    spared: int = 0
 
 
 TOLERANCES: dict[Precision, Tolerance] = {
-    "fp32": Tolerance(0.995, 1e-3),
-    "fp16": Tolerance(0.995, 0.1),
-    "int8": Tolerance(0.98, 1.0),
+    "fp32": Tolerance(0.995, 1e-3, 1e-2),
+    "fp16": Tolerance(0.995, 0.1, 0.1),
+    "int8": Tolerance(0.95, spared=1),  # what it costs in accuracy decides; its limits are its own
 }
 
 
@@ -132,7 +143,10 @@ def compare(parent: Answers, found: Answers) -> Parity:
     Raises:
         ParityError: the second one's are no numbers.
     """
-    broken = int((~np.isfinite(found.probs_nc)).any(axis=1).sum())
+    broken_n = ~np.isfinite(found.probs_nc).all(axis=1)
+    if found.novelty_n is not None:
+        broken_n |= ~np.isfinite(found.novelty_n)
+    broken = int(broken_n.sum())
     if broken:
         raise ParityError(
             f"it answers {broken} of {len(found.probs_nc)} photos with what is no number; take "
@@ -154,7 +168,7 @@ def compare(parent: Answers, found: Answers) -> Parity:
 def check(parity: Parity, tolerance: Tolerance) -> str | None:
     """What is wrong with a parity; ``None`` if nothing is."""
     wrong = round((1 - parity.same_label) * parity.photos)
-    if parity.same_label < tolerance.same_label:
+    if parity.same_label < tolerance.same_label and wrong > tolerance.spared:
         return (
             f"{wrong} of {parity.photos} labels differ from its parent's (at most "
             f"{1 - tolerance.same_label:.1%} may)"
@@ -164,7 +178,24 @@ def check(parity: Parity, tolerance: Tolerance) -> str | None:
             f"probabilities differ by up to {parity.max_difference:.2g} from its parent's (at "
             f"most {tolerance.max_difference:g} may)"
         )
+    if (parity.max_novelty_difference or 0.0) > tolerance.max_novelty_difference:
+        return (
+            f"the novelty differs by up to {parity.max_novelty_difference:.2g} from its parent's "
+            f"(at most {tolerance.max_novelty_difference:g} may)"
+        )
     return None
+
+
+def parity_of(parent: Answers, found: Answers, precision: Precision) -> Parity:
+    """Compare, and refuse what `TOLERANCES` do not allow.
+
+    Raises:
+        ParityError: it does not answer like its parent.
+    """
+    parity = compare(parent, found)
+    if wrong := check(parity, TOLERANCES[precision]):
+        raise ParityError(f"the exported file does not answer alike: {wrong}; nothing was written")
+    return parity
 
 
 def fall_of(

@@ -29,13 +29,13 @@ from binsight.bundle import (
     Parity,
     TrainingData,
 )
-from binsight.calibration import choose_threshold, fit_temperature, softmax
+from binsight.calibration import fit_temperature, softmax
 from binsight.data.catalog import Catalog
 from binsight.data.labelled import LabelledPhotos, labelled_part
 from binsight.errors import SplitError
 from binsight.evaluation.scored import Scored
 from binsight.model.network import Network
-from binsight.novelty import SCORE, choose_limit, fit_known
+from binsight.novelty import SCORE, fit_known
 from binsight.runtime.parity import write_if_alike
 from binsight.teaching.graph import add_novelty, remember
 from binsight.teaching.memory import Memory, spread
@@ -43,6 +43,7 @@ from binsight.training.checkpoints import best_network
 from binsight.training.outputs import outputs_of
 from binsight.training.run import Run
 
+from .choosing import choose_sure
 from .half import Rounding, check_rounding, rounded
 from .network_part import store_half
 
@@ -106,7 +107,15 @@ def export_bundle(
     scored = Scored(held.paths, labels, probs, run.facts.classes)
     known = fit_known(learned.embeddings_nd, np.array(learned.photos.labels, np.int64))
     novelty_n = known.score(held.embeddings_nd)
-    chosen = _choose(scored, novelty_n, temperature, risk=risk, accepted=accepted)
+    chosen = choose_sure(probs, novelty_n, labels, accepted=accepted, risk=risk)
+    assert chosen.limit is not None
+    facts = _Chosen(
+        temperature,
+        chosen.threshold,
+        risk,
+        Novelty(score=SCORE, limit=chosen.limit, accepted=accepted),
+        chosen.coverage,
+    )
     model = _to_onnx(network, temperature, run.recipe.eval_size)
     if rounding:
         store_half(model)
@@ -114,7 +123,7 @@ def export_bundle(
     add_novelty(model.graph, known)
 
     def describe(parity: Parity) -> Metadata:
-        return _metadata(run, scored, chosen, licence, rounding, parity)
+        return _metadata(run, scored, facts, licence, rounding, parity)
 
     return write_if_alike(
         out, model, describe, held.photos.files, probs, novelty_n=novelty_n, most=PARITY_PHOTOS
@@ -166,24 +175,6 @@ def _shown(
         ),
         _Shown(val_paths, held, logits[border:], embeddings[border:]),
     )
-
-
-def _choose(
-    scored: Scored,
-    novelty_n: NDArray[np.float64],
-    temperature: float,
-    *,
-    risk: float,
-    accepted: float,
-) -> _Chosen:
-    """The limit first, and the threshold among those that it accepts."""
-    limit = choose_limit(novelty_n, accepted=accepted)
-    known_n = novelty_n <= limit
-    among = scored.subset(known_n)
-    threshold = choose_threshold(among.confidence_n, among.correct_n, risk=risk)
-    sure_n = known_n & (scored.confidence_n >= threshold)
-    novelty = Novelty(score=SCORE, limit=limit, accepted=accepted)
-    return _Chosen(temperature, threshold, risk, novelty, float(sure_n.mean()))
 
 
 def _memory(run: Run, learned: _Shown, held: _Shown) -> Memory:

@@ -6,7 +6,7 @@ Efficient Integer-Arithmetic-Only Inference"), weights in int8 with a scale for 
 activations in uint8 with ranges measured on real photos. Head, softmax and novelty stay in float32.
 
 Answers are compared with the parent's on validation photos, and what costs accuracy is refused.
-Threshold and limit of the novelty are chosen anew there. PyTorch is not needed.
+For ``int8``, threshold and limit of the novelty are chosen anew there. PyTorch is not needed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from binsight.bundle import (
     INPUT,
     ChosenOn,
     Metadata,
-    Novelty,
     Parity,
     Precision,
     Reduced,
@@ -35,14 +34,13 @@ from binsight.bundle import (
     read_verified,
     write_bundle,
 )
-from binsight.calibration import choose_threshold
 from binsight.errors import UsageError
-from binsight.novelty import choose_limit
 from binsight.preprocess import PreprocessSpec, load
 from binsight.runtime import Classifier
 
+from .choosing import choose_sure
 from .formats import BundleRunner, Request, Source, precision_of
-from .measured import Answers, answers_of_each, compare, fall_of, times_as_fast
+from .measured import Answers, answers_of_each, fall_of, parity_of, times_as_fast
 from .network_part import fold_half, nodes_of_network, round_weights, store_half
 from .shown import Shown
 
@@ -84,7 +82,8 @@ def reduce_bundle(source: Source, out: Path, request: Request) -> Written:
         before, after = answers_of_each((parent, runner), files, spec, progress=request.progress)
         faster = times_as_fast(parent, runner, load(files[0], spec))
     metrics = fall_of(before, after, request.photos.labels_n, precision)
-    metadata = _described(source, request, precision, after, compare(before, after), metrics)
+    parity = parity_of(before, after, precision)
+    metadata = _described(source, request, precision, after, parity, metrics)
     describe(model, metadata)
     write_bundle(out, model.SerializeToString())
     return Written(metadata, faster)
@@ -200,15 +199,10 @@ def _described(
     from binsight import __version__
 
     parent, shown = source.metadata, request.photos
-    novelty, threshold, coverage = _chosen(parent, after, shown)
-    changes = {
+    chosen = _chosen(parent, after, shown, precision)
+    changes = chosen | {
         "format_version": Metadata.model_fields["format_version"].default,
-        "threshold": threshold,
-        "novelty": novelty,
-        "chosen_on": ChosenOn(
-            photos=len(shown), part=shown.part, catalog_digest=shown.catalog_digest
-        ),
-        "metrics": metrics | {"val_coverage": coverage},
+        "metrics": metrics | chosen["metrics"],
         "parity": parity,
         "binsight_version": __version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -221,18 +215,28 @@ def _described(
     return Metadata.model_validate(parent.model_dump() | changes)
 
 
-def _chosen(parent: Metadata, after: Answers, shown: Shown) -> tuple[Novelty | None, float, float]:
-    """Limit of the novelty, threshold among what it accepts, and the share that is then sure."""
-    known_n: NDArray[np.bool_] = np.ones(len(shown), np.bool_)
-    novelty = None
-    if parent.novelty and after.novelty_n is not None:
-        limit = choose_limit(after.novelty_n, accepted=parent.novelty.accepted)
-        novelty = parent.novelty.model_copy(update={"limit": limit})
-        known_n = after.novelty_n <= limit
-    confidence_n = after.probs_nc.max(axis=1)
-    correct_n = after.probs_nc.argmax(axis=1) == shown.labels_n
-    threshold = choose_threshold(
-        confidence_n[known_n], correct_n[known_n], risk=parent.threshold_risk
+def _chosen(
+    parent: Metadata, after: Answers, shown: Shown, precision: Literal["fp16", "int8"]
+) -> dict[str, Any]:
+    """What is sure: chosen anew where ``int8`` changed the answers."""
+    if precision == "fp16":
+        sure_n = after.probs_nc.max(axis=1) >= parent.threshold
+        if parent.novelty and after.novelty_n is not None:
+            sure_n &= after.novelty_n <= parent.novelty.limit
+        return {"metrics": {"val_coverage": float(sure_n.mean())}}
+    chosen = choose_sure(
+        after.probs_nc,
+        after.novelty_n if parent.novelty else None,
+        shown.labels_n,
+        accepted=parent.novelty.accepted if parent.novelty else 1.0,
+        risk=parent.threshold_risk,
     )
-    sure_n = known_n & (confidence_n >= threshold)
-    return novelty, threshold, float(sure_n.mean())
+    novelty = parent.novelty and parent.novelty.model_copy(update={"limit": chosen.limit})
+    return {
+        "threshold": chosen.threshold,
+        "novelty": novelty,
+        "chosen_on": ChosenOn(
+            photos=len(shown), part=shown.part, catalog_digest=shown.catalog_digest
+        ),
+        "metrics": {"val_coverage": chosen.coverage},
+    }

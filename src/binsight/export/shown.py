@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from binsight.data.catalog import Catalog
 from binsight.data.split import Split, read_split
 from binsight.errors import SplitError
+from binsight.images import decode
 from binsight.teaching.memory import spread
 from binsight.training.run import Run, matching_catalog
 
@@ -59,9 +60,15 @@ def of_split(
 
 
 def of_files(files: Sequence[Path], most: int) -> Shown:
-    """Up to ``most`` photos of any files, evenly; their classes are not known (-1)."""
+    """Up to ``most`` photos of any files, evenly; their classes are not known (-1).
+
+    Raises:
+        ImageError: one of them cannot be read.
+    """
     step = -(-len(files) // most)
     chosen = tuple(files[::step])
+    for file in chosen:  # before minutes go into what they are to be shown to
+        decode(file, min_side=1)
     return Shown(chosen, np.full(len(chosen), -1, np.int64))
 
 

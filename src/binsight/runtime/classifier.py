@@ -129,10 +129,13 @@ class Classifier:
             batch: photos in one run of the graph.
 
         Raises:
-            UsageError: a batch of less than one photo.
+            UsageError: a batch of less than one photo, or a single path or photo.
+            NotABundleError: an answer is no number.
         """
         if batch < 1:
             raise UsageError(f"a batch of {batch} photos; give 1 or more")
+        if isinstance(photos, str | bytes | bytearray):
+            raise UsageError("this is one photo; give a list of photos, or use classify")
         yield from answer_each(photos, self._prepared, self._predictions, batch=batch)
 
     def teach(
@@ -195,6 +198,8 @@ class Classifier:
 
     def _prediction(self, outputs: RawOutputs, number: int) -> Prediction:
         probs_c = outputs.probs_nc[number]
+        if not np.isfinite(probs_c).all():
+            raise NotABundleError(f"{self.path}: answers with what is no number; export it anew")
         best = int(probs_c.argmax())
         confidence = float(probs_c[best])
         novelty = None if outputs.novelty_n is None else float(outputs.novelty_n[number])

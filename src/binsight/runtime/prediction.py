@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -52,11 +53,14 @@ class Prediction:
 
     def to_dict(self) -> dict[str, object]:
         """All but the embedding as plain values, ready for JSON."""
+        novelty = self.novelty
+        if novelty is not None:
+            novelty = round(novelty, 6) if math.isfinite(novelty) else None
         return {
             "label": self.label,
             "confidence": round(self.confidence, 6),
             "sure": self.sure,
             "why": self.why,
-            "novelty": None if self.novelty is None else round(self.novelty, 6),
+            "novelty": novelty,
             "probs": {name: round(value, 6) for name, value in self.probs.items()},
         }

@@ -10,8 +10,10 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from conv_bundle import labelled_photos, split_of
 from small_bundle import CLASSES, SmallBundle, squares, write_small_bundle
 
+from binsight.calibration import choose_threshold
 from binsight.errors import (
     AlteredBundleError,
     MissingExtraError,
@@ -32,7 +34,7 @@ from binsight.export.formats import (
     write_exported,
 )
 from binsight.export.measured import Answers, Tolerance, check, compare, fall_of
-from binsight.export.shown import of_files
+from binsight.export.shown import of_files, of_split
 from binsight.runtime import Classifier
 
 MADE_UP = Format(
@@ -108,6 +110,25 @@ def test_what_does_not_answer_alike_is_not_written(
     assert sorted(one.name for one in tmp_path.iterdir()) == ["mine.tflite", "photos"]
 
 
+def test_int8_chooses_by_its_own_answers_what_is_sure(
+    module: ModuleType, small_bundle: SmallBundle, tmp_path: Path
+) -> None:
+    photos = labelled_photos(tmp_path / "photos")
+    val, train = of_split(
+        (photos,), split_of(photos, tmp_path / "split.csv"), ["val", "train"], CLASSES
+    )
+    parent = Classifier(small_bundle.path)
+    request = Request(precision="int8", photos=val, calibration=train)
+    module.skew = 0.2  # type: ignore[attr-defined]
+    described = write_exported(MADE_UP, Source(parent), tmp_path / "mine.tflite", request)
+    probs = np.array([list(one.probs.values()) for one in parent.classify(list(val.files))])
+    skewed = 0.8 * probs + 0.2 / 3
+    chosen = choose_threshold(skewed.max(axis=1), skewed.argmax(axis=1) == val.labels_n)
+    assert described.threshold == pytest.approx(chosen)
+    assert described.threshold != parent.metadata.threshold
+    assert described.metrics["val_coverage"] == (skewed.max(axis=1) >= chosen).mean()
+
+
 def test_a_format_of_another_system_is_written_unmeasured_and_not_run(
     module: ModuleType,
     small_bundle: SmallBundle,
@@ -179,6 +200,46 @@ def test_the_digest_of_a_folder_changes_with_names_and_contents(tmp_path: Path) 
     (folder / "Data" / "weights").rename(folder / "weights")
     seen.add(digest_of_path(folder))
     assert len(seen) == 3
+
+
+@pytest.mark.parametrize("name", ["mine.tflite", "mine.onnx", "mine.mlpackage"])
+def test_a_folder_that_no_export_wrote_is_left_alone(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats, "find_spec", lambda name: object())
+    chosen = next(one for one in FORMATS.values() if name.endswith(one.suffix))
+    out = tmp_path / name
+    (out / "inner").mkdir(parents=True)
+    with pytest.raises(UsageError, match="is a folder that no export wrote; give another --out"):
+        check_request(chosen, out, "fp32")
+    if chosen.is_folder:
+        sidecar_of(out).touch()
+        check_request(chosen, out, "fp32")
+        (tmp_path / "file.mlpackage").touch()
+        with pytest.raises(UsageError, match="is a file, and coreml is a folder"):
+            check_request(chosen, tmp_path / "file.mlpackage", "fp32")
+
+
+def test_a_place_that_cannot_be_written_is_told_of_first(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=r"mine\.onnx cannot be written .*; give another --out"):
+        check_request(FORMATS["onnx"], tmp_path / "file" / "mine.onnx", "fp32")
+    check_request(FORMATS["onnx"], tmp_path / "new" / "folder" / "mine.onnx", "fp32")
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["file"]
+
+
+def test_a_description_goes_with_its_file_or_not_at_all(tmp_path: Path) -> None:
+    out = tmp_path / "folder"
+    out.mkdir()
+
+    def describe_a_file() -> None:
+        with put_in_place(out) as draft:
+            draft.touch()
+            sidecar_of(draft).touch()
+
+    with pytest.raises(IsADirectoryError):
+        describe_a_file()
+    assert [one.name for one in tmp_path.iterdir()] == ["folder"]
 
 
 def test_a_folder_takes_the_place_of_another(tmp_path: Path) -> None:

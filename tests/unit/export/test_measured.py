@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from binsight.errors import ParityError
-from binsight.export.measured import Answers, compare
+from binsight.export.measured import TOLERANCES, Answers, check, compare, parity_of
 
 
 def answers(*rows: list[float]) -> Answers:
@@ -20,3 +20,34 @@ def test_labels_and_probabilities_are_compared() -> None:
 def test_what_is_no_number_is_no_answer() -> None:
     with pytest.raises(ParityError, match="1 of 2 photos with what is no number"):
         compare(answers([0.9, 0.1], [0.6, 0.4]), answers([0.9, 0.1], [np.nan, 0.4]))
+
+
+def test_a_novelty_that_is_no_number_is_no_answer() -> None:
+    probs = np.array([[0.9, 0.1]], np.float32)
+    with pytest.raises(ParityError, match="1 of 1 photos with what is no number"):
+        compare(Answers(probs), Answers(probs, None, np.array([np.inf], np.float32)))
+
+
+@pytest.mark.parametrize(
+    ("precision", "off", "agrees"),
+    [("fp32", 0.004, True), ("fp32", 0.05, False), ("fp16", 0.05, True), ("fp16", 1.0, False)],
+)
+def test_what_is_strange_is_compared_too(precision: str, off: float, agrees: bool) -> None:
+    probs, novelty = np.array([[0.9, 0.1]] * 3, np.float32), np.array([-1.0, 0.2, 4.0], np.float32)
+    parent, found = Answers(probs, None, novelty), Answers(probs, None, novelty + np.float32(off))
+    if agrees:
+        assert parity_of(parent, found, precision).max_novelty_difference > 0  # type: ignore[arg-type,operator]
+        return
+    with pytest.raises(ParityError, match=r"the novelty differs by up to .* nothing was written"):
+        parity_of(parent, found, precision)  # type: ignore[arg-type]
+
+
+def test_int8_may_change_one_label_of_few_and_some_of_many() -> None:
+    right, wrong = [0.9, 0.1], [0.1, 0.9]
+    before = answers(*[right] * 6)
+    tolerance = TOLERANCES["int8"]
+    assert check(compare(before, answers(*[right] * 5, wrong)), tolerance) is None
+    assert check(compare(before, answers(*[right] * 4, wrong, wrong)), tolerance)
+    many = answers(*[right] * 100)
+    assert check(compare(many, answers(*[right] * 95, *[wrong] * 5)), tolerance) is None
+    assert check(compare(many, answers(*[right] * 94, *[wrong] * 6)), tolerance)

@@ -80,6 +80,18 @@ def test_it_says_what_it_was_made_of(given: Given, tmp_path: Path) -> None:
     assert open_exported(out).description.parent == parent.digest
 
 
+def test_what_is_sure_is_chosen_anew_for_int8_alone(given: Given, tmp_path: Path) -> None:
+    """Rounding to float16 hardly changes an answer, and these photos may be few."""
+    parent = Classifier(given.bundle)
+    kept = reduce_bundle(Source(parent), tmp_path / "half.onnx", request(given, "fp16")).metadata
+    assert kept.threshold == parent.metadata.threshold
+    assert kept.chosen_on == parent.metadata.chosen_on
+    anew = reduce_bundle(Source(parent), tmp_path / "int8.onnx", request(given, "int8")).metadata
+    assert anew.threshold != parent.metadata.threshold
+    sure = [one.sure for one in Classifier(tmp_path / "half.onnx").classify(list(given.val.files))]
+    assert kept.metrics["val_coverage"] == pytest.approx(np.mean(sure))
+
+
 def test_what_costs_accuracy_is_not_written(given: Given, tmp_path: Path) -> None:
     spoilt = write_conv_bundle(tmp_path / "spoilt.onnx", spoilt=20_000.0).path
     out = tmp_path / "out.onnx"

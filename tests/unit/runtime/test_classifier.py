@@ -12,6 +12,7 @@ import onnxruntime as ort
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from onnx import numpy_helper
 from PIL import Image
 from small_bundle import (
     CLASSES,
@@ -206,6 +207,32 @@ def test_a_strange_photo_is_not_sure_whatever_its_confidence(tmp_path: Path) -> 
     unsure = Classifier(write_novelty_bundle(path, shown, threshold=1.0, limit=limit).path)
     why = {answer.why for answer in unsure.classify(photos)}
     assert why == {"low confidence", "like nothing it learned"}
+
+
+def test_an_answer_that_is_no_number_is_the_bundles_fault(tmp_path: Path) -> None:
+    model = small_model()
+    bias = next(one for one in model.graph.initializer if one.dims == [3])
+    bias.CopyFrom(numpy_helper.from_array(np.full(3, np.nan, np.float32), bias.name))
+    bundle = write_small_bundle(tmp_path / "broken.onnx", model=model)
+    with pytest.raises(NotABundleError, match=r"broken\.onnx: answers with what is no number"):
+        Classifier(bundle.path).classify(squares(1)[0])
+
+
+def test_what_is_no_photo_is_an_error_of_its_own(small: Classifier) -> None:
+    (photo,) = squares(1)
+    for wrong, kind in ((None, "NoneType"), (io.BytesIO(b"x"), "BytesIO"), (3, "int")):
+        answers = list(small.classify_each([photo, wrong, photo]))  # type: ignore[list-item]
+        assert [type(one).__name__ for one in answers] == [
+            "Prediction",
+            "UnreadableImageError",
+            "Prediction",
+        ]
+        assert f"is of type {kind}; give a path, the bytes" in str(answers[1])
+    with pytest.raises(UnreadableImageError, match="download it first"):
+        small.classify("https://example.org/a.jpg")
+    for single in ("photo.jpg", b"bytes"):
+        with pytest.raises(UsageError, match="this is one photo; give a list"):
+            list(small.classify_each(single))  # type: ignore[arg-type]
 
 
 def test_a_bundle_that_does_not_tell_has_no_novelty(small: Classifier) -> None:

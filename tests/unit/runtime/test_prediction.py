@@ -35,6 +35,8 @@ def test_as_plain_values() -> None:
     strange = prediction(sure=False, novelty=3.1234567, strange=True).to_dict()
     assert strange["novelty"] == 3.123457
     assert strange["why"] == "like nothing it learned"
+    no_number = prediction(sure=False, novelty=float("nan"), strange=True).to_dict()
+    assert no_number["novelty"] is None
     assert prediction(sure=False, novelty=0.5).to_dict()["why"] == "low confidence"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import csv
 import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from binsight import Bins
-from binsight.interfaces.spreadsheets import plain
+from binsight.interfaces.spreadsheets import csv_line, plain
 
 from . import one, parts, words
 from .desk import Desk, Seen
@@ -45,18 +44,15 @@ def as_csv(classes: Sequence[str], seen: Sequence[Seen], where: Sequence[str]) -
 
     A name that a spreadsheet would run as a formula gets a quote in front.
     """
-    text = io.StringIO()
-    lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(
-        ["photo", "label", "confidence", "sure", "why", *(f"p {one}" for one in classes), "bin"]
-    )
+    probabilities = (f"p {one}" for one in classes)
+    lines = [csv_line(["photo", "label", "confidence", "sure", "why", *probabilities, "bin"])]
     for photo, into in zip(seen, where, strict=True):
         told = photo.prediction
         probs = [f"{told.probs[name]:.6f}" for name in classes]
         values = [photo.photo.name, told.label, f"{told.confidence:.6f}"]
         values += [str(told.sure).lower(), told.why or "", *probs, into]
-        lines.writerow(map(plain, values))
-    return text.getvalue()
+        lines.append(csv_line([plain(value) for value in values]))
+    return "".join(lines)
 
 
 def _bin(desk: Desk, seen: Seen, bins: Bins | None) -> str:

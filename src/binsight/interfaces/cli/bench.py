@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from binsight.errors import UsageError
 from binsight.files import write_text
-from binsight.runtime import BUILTIN, builtin_model
+from binsight.runtime import bundle_path
 
 from .progress import reporting
 from .terminal import columns, padded, printable
@@ -42,7 +43,9 @@ def bench(
     """Measure latency, throughput, cold start, memory and size, all files taking turns."""
     from binsight.export.bench import bench as measure
 
-    paths = [builtin_model(one) if one in BUILTIN else Path(one) for one in files]
+    paths = [bundle_path(one) for one in files]
+    if out and out.suffix != ".json":
+        raise UsageError(f"--json {out}: give a file that ends in .json")
     with reporting("measuring", unit="steps") as report:
         measured = measure(
             paths,
@@ -53,6 +56,12 @@ def bench(
             progress=report,
         )
     _table(_rows(measured))
+    threads_used = measured[0].threads
+    typer.echo(
+        f"images/s: images in a call x threads; latency is that of one image on {threads_used}"
+    )
+    if any(one.format == "executorch" for one in measured):
+        typer.echo("executorch takes as many threads as it likes, whatever is asked for")
     if out:
         write_text(out, json.dumps([one.model_dump() for one in measured], indent=2) + "\n")
 
@@ -85,4 +94,3 @@ def _table(rows: Sequence[Sequence[str]]) -> None:
     for line in turned:
         name, *values = (padded(value, width) for value, width in zip(line, widths, strict=True))
         typer.echo("  ".join([name, *values]).rstrip())
-    typer.echo("images/s: images in a call x threads; latency is that of one image on all threads")

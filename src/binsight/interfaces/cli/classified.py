@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +12,7 @@ import typer
 
 from binsight import Decision
 from binsight.errors import ImageError
-from binsight.interfaces.spreadsheets import plain, plain_path
+from binsight.interfaces.spreadsheets import csv_line, plain, plain_path
 from binsight.runtime import Prediction
 
 __all__ = ["Classified", "CsvLines", "JsonLines", "Lines"]
@@ -104,7 +102,7 @@ class CsvLines:
         """Print the names of the columns; a class that is called like one gets a mark."""
         own = {*self.FIRST, *self._last}
         marked = (f"class {name}" if name in own else plain(name) for name in self._classes)
-        _print_csv([*self.FIRST, *marked, *self._last])
+        typer.echo(csv_line([*self.FIRST, *marked, *self._last]), nl=False)
 
     def row(self, one: Classified) -> None:
         """Print one photo; what is not known is left empty."""
@@ -118,10 +116,5 @@ class CsvLines:
         where = plain(one.decision.name) if one.decision else ""
         copy = plain_path(one.copy) if one.copy else ""
         values = [plain_path(one.path), *said, where, one.error, copy]
-        _print_csv(values[: len(self.FIRST) + len(self._classes) + len(self._last)])
-
-
-def _print_csv(values: Sequence[str]) -> None:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(values)
-    typer.echo(line.getvalue(), nl=False)
+        known = len(self.FIRST) + len(self._classes) + len(self._last)
+        typer.echo(csv_line(values[:known]), nl=False)

@@ -21,7 +21,7 @@ from .photo_paths import count, photo_paths
 from .progress import reporting
 from .sorting import Sorter
 from .table import Table
-from .terminal import printable
+from .terminal import printable, stdout_columns
 
 LOOK_AHEAD = 1000  # paths that the table's first column is made for
 
@@ -120,7 +120,11 @@ def _classified(
                 strange=answer.strange,
             )
             name = decision.bin.name if decision.bin else None
-        copy = sorter.copy(path, name) if sorter else None
+        try:
+            copy = sorter.copy(path, name) if sorter else None
+        except ImageError as error:
+            yield Classified(path, error)
+            continue
         yield Classified(path, answer, decision, copy)
 
 
@@ -140,7 +144,7 @@ def _show_all(rows: Iterator[Classified], show: Lines, photos: Sequence[Path]) -
 @contextmanager
 def _progress(photos: Sequence[Path]) -> Iterator[Callable[[int], None]]:
     """Report on stderr, unless the rows themselves appear on a terminal."""
-    if sys.stdout.isatty():
+    if stdout_columns():
         yield lambda _: None
         return
     total = count(photos) if sys.stderr.isatty() else None  # in a log, the number done will do

@@ -11,6 +11,7 @@ import typer
 
 from binsight.bundle import Metadata, Precision
 from binsight.errors import UsageError
+from binsight.export.choosing import too_few_to_choose
 from binsight.export.described import Description, size_of
 from binsight.export.formats import (
     FORMATS,
@@ -84,6 +85,8 @@ def export_any(given: str, asked: Asked) -> None:
         check_request(chosen, asked.out, asked.precision)
         if asked.split:
             raise UsageError("--split goes with a bundle; a run keeps its own")
+        if asked.precision == "int8":
+            run.split.paths(asked.part)  # before the bundle is made, which takes minutes
         if chosen.name == "onnx" and asked.precision != "int8":
             _tell_bundle(asked.out, _bundle_of(run, asked.out, asked, asked.precision))
             return
@@ -170,6 +173,7 @@ def _tell_bundle(out: Path, described: Metadata) -> None:
             f"right before and {described.metrics['val_accuracy']:.1%} now"
         )
     _tell_chosen(described)
+    _warn_of_few(int(described.metrics["val_photos"]))
     _tell_file(out)
     typer.echo(f"next: binsight classify PHOTO --model {out}")
 
@@ -184,6 +188,8 @@ def _tell_reduced(asked: Asked, described: Metadata, times_as_fast: float) -> No
     )
     typer.echo(f"one photo takes {1 / times_as_fast:.2f} times as long here as with its parent")
     _tell_chosen(described)
+    if asked.precision == "int8":
+        _warn_of_few(int(metrics["val_photos"]))
     _tell_file(asked.out)
     typer.echo(f"next: binsight classify PHOTO --model {asked.out}")
 
@@ -199,16 +205,23 @@ def _tell_described(out: Path, described: Description) -> None:
         typer.echo("not compared with its parent: this format cannot be run on this system")
     if "val_accuracy" in described.metrics:
         typer.echo(f"{described.metrics['val_accuracy']:.1%} of validation photos right")
+        _tell_chosen(described)
+        _warn_of_few(int(described.metrics["val_photos"]))
     _tell_file(out)
     typer.echo(f"next: binsight verify {out}")
 
 
-def _tell_chosen(described: Metadata) -> None:
+def _tell_chosen(described: Metadata | Description) -> None:
     limit = f" and up to a novelty of {described.novelty.limit:.2f}" if described.novelty else ""
     typer.echo(
         f"temperature {described.temperature:.3f}; sure from {described.threshold:.3f}{limit} "
         f"({described.metrics['val_coverage']:.0%} of validation photos)"
     )
+
+
+def _warn_of_few(photos: int) -> None:
+    if warning := too_few_to_choose(photos):
+        typer.secho(warning, fg="yellow", err=True)
 
 
 def _tell_file(out: Path) -> None:

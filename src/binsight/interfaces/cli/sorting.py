@@ -12,11 +12,12 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 
-from binsight.errors import UsageError
+from binsight.errors import UnreadableImageError, UsageError
 from binsight.files import creating, numbered
 
 __all__ = ["Sorter", "folder_names", "is_inside"]
 
+LONGEST_FILE, ROOM_FOR_NUMBER = 255, 8  # bytes; most file systems allow 255
 LONGEST = 60  # letters of a folder's name; file systems allow 255 bytes
 FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"/\\|?*\ud800-\udfff]')
 
@@ -58,6 +59,7 @@ class Sorter:
             answer: one of the answers; ``None`` if there is none.
 
         Raises:
+            ImageError: the photo is gone.
             UsageError: the copy cannot be written.
         """
         folder = self._folders[answer]
@@ -68,6 +70,8 @@ class Sorter:
                 return place
             return self._namesakes.setdefault(place, _Namesakes(place)).copy(photo)
         except OSError as error:
+            if not os.path.lexists(photo):
+                raise UnreadableImageError(f"{photo}: gone before it was copied") from error
             raise UsageError(f"cannot copy {photo} to {folder}: {error.strerror}") from error
 
 
@@ -79,7 +83,10 @@ class _Namesakes:
     """
 
     def __init__(self, place: Path) -> None:
-        others = islice(numbered(place.stem, place.suffix), 1, None)
+        stem = place.stem
+        while len(os.fsencode(stem + place.suffix)) > LONGEST_FILE - ROOM_FOR_NUMBER:
+            stem = stem[:-1]
+        others = islice(numbered(stem, place.suffix), 1, None)
         self._untried = (place.with_name(name) for name in others)
         self._of_size: dict[int, list[Path]] = defaultdict(list)
 

@@ -16,7 +16,8 @@ CUT = "\N{HORIZONTAL ELLIPSIS}"
 
 def stdout_columns() -> int | None:
     """Width of the terminal that stdout is; ``None`` for a pipe or a file."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()  # None where it was closed
+    return shutil.get_terminal_size().columns if is_terminal else None
 
 
 def printable(text: object) -> str:

@@ -11,7 +11,7 @@ from binsight.errors import UsageError
 from binsight.export.described import size_of
 from binsight.export.formats import BundleRunner, Exported, open_exported
 from binsight.export.measured import TOLERANCES, answers_of, check, compare
-from binsight.runtime import BUILTIN, Classifier, builtin_model
+from binsight.runtime import BUILTIN, Classifier, builtin_model, bundle_path
 
 from .photo_paths import every_photo
 from .progress import reporting
@@ -22,7 +22,7 @@ __all__ = ["verify_any"]
 
 def verify_any(file: str, photos: list[Path], parent: str | None) -> None:
     """See `verify.verify`."""
-    exported = open_exported(builtin_model(file) if file in BUILTIN else Path(file))
+    exported = open_exported(bundle_path(file))
     if not photos:
         if parent:
             raise UsageError("name photos to compare both on")
@@ -33,10 +33,7 @@ def verify_any(file: str, photos: list[Path], parent: str | None) -> None:
     parity = _parity(exported, bundle, files)
     tolerance = TOLERANCES[exported.description.precision]
     wrong = check(parity, tolerance)
-    typer.echo(
-        f"on {parity.photos} photos   same label {parity.same_label:.1%}, probabilities within "
-        f"{parity.max_difference:.2g}"
-    )
+    typer.echo(f"on {parity.photos} photos   same label {parity.same_label:.1%}, {_within(parity)}")
     typer.secho(f"disagrees: {wrong}" if wrong else "agrees", fg="red" if wrong else "green")
     if wrong:
         raise typer.Exit(1)
@@ -66,9 +63,16 @@ def _told(parity: Parity | None) -> str:
     if parity is None:
         return "not measured when it was written: it could not be run there"
     return (
-        f"same label on {parity.same_label:.1%} of {parity.photos} photos, probabilities within "
-        f"{parity.max_difference:.2g}, when it was written"
+        f"same label on {parity.same_label:.1%} of {parity.photos} photos, {_within(parity)}, when "
+        "it was written"
     )
+
+
+def _within(parity: Parity) -> str:
+    said = f"probabilities within {parity.max_difference:.2g}"
+    if parity.max_novelty_difference is None:
+        return said
+    return f"{said}, novelty within {parity.max_novelty_difference:.2g}"
 
 
 def _parent(exported: Exported, named: str | None) -> Classifier:
@@ -81,13 +85,25 @@ def _parent(exported: Exported, named: str | None) -> Classifier:
                 f"{named} ({found.digest[:16]}) is not what {exported.path} was made of "
                 f"({str(wanted)[:16]})"
             )
-        if found.classes != exported.description.classes:
-            raise UsageError(f"{named} has other classes than {exported.path}")
-        return found
+        return _described_alike(exported, found)
     for path in map(builtin_model, BUILTIN):
         if digest_of(read_verified(path)) == wanted:
-            return Classifier(path)
+            return _described_alike(exported, Classifier(path))
     raise UsageError("give the bundle to compare with: --parent BUNDLE")
+
+
+def _described_alike(exported: Exported, parent: Classifier) -> Classifier:
+    """The parent, if a file says of itself what it says; a bundle's own words are sealed."""
+    described, known = exported.description, parent.metadata
+    same = ["classes"]
+    if described.format != "onnx":
+        same += ["preprocess", "temperature", "threshold_risk"]
+        if described.precision != "int8":
+            same += ["threshold", "novelty"] if described.novelty else ["threshold"]
+    for name in same:
+        if getattr(described, name) != getattr(known, name):
+            raise UsageError(f"{exported.path} says another {name} of itself than {parent.path}")
+    return parent
 
 
 def _parity(exported: Exported, parent: Classifier, files: list[Path]) -> Parity:

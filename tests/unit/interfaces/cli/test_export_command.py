@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,10 @@ from conv_bundle import labelled_photos, split_of, write_conv_bundle
 from small_bundle import write_small_bundle
 from typer.testing import CliRunner
 
-from binsight.errors import BinsightError, NotABundleError, UsageError
+from binsight.errors import BinsightError, NotABundleError, UnreadableImageError, UsageError
+from binsight.export.described import sidecar_of
+from binsight.export.formats import TAKEN_OVER
+from binsight.files import file_digest
 from binsight.interfaces.cli.app import app
 from binsight.runtime import Classifier
 
@@ -69,6 +73,45 @@ def test_int8_is_written_and_its_parent_agrees(here: Here, int8: Path) -> None:
     assert "classes  glass, metal, paper" in lines
     assert lines[-2].startswith("on 18 photos   same label 100.0%, probabilities within 0.0")
     assert lines[-1] == "agrees"
+
+
+def test_few_validation_photos_are_told_of(here: Here, tmp_path: Path) -> None:
+    done = run("export", here.bundle, "--int8", "--out", tmp_path / "a.onnx", *labelled(here))
+    assert "chosen on 9 validation photos alone" in done.stderr
+    done = run("export", here.bundle, "--fp16", "--out", tmp_path / "b.onnx", *labelled(here))
+    assert "photos alone" not in done.stderr
+
+
+def test_a_broken_photo_is_told_of_before_anything_is_converted(
+    here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken.jpg").write_text("no photo")
+    monkeypatch.setattr("binsight.export.formats.find_spec", lambda name: object())
+    monkeypatch.setattr("binsight.interfaces.cli.exported.write_exported", None)
+    out = tmp_path / "mine.tflite"
+    command = ("export", here.bundle, "--to", "litert", "--out", out, "--photos", tmp_path)
+    assert "broken.jpg: not an image" in refused(UnreadableImageError, *command)
+
+
+def test_a_description_that_is_not_the_parents_is_refused(here: Here, tmp_path: Path) -> None:
+    out = tmp_path / "mine.tflite"
+    shutil.copy(here.bundle, out)
+    parent = Classifier(here.bundle)
+    described = {
+        "format": "litert",
+        "precision": "fp32",
+        "outputs": ["probs"],
+        "parent": parent.digest,
+        "digest": file_digest(out),
+        "parity": None,
+    }
+    said = parent.metadata.model_dump(mode="json")
+    described |= {name: said[name] for name in (*TAKEN_OVER, "binsight_version", "created")}
+    changes = {"classes": described["classes"][::-1], "threshold": 0.01, "temperature": 7.0}
+    for name, value in changes.items():
+        sidecar_of(out).write_text(json.dumps(described | {name: value}))
+        line = refused(UsageError, "verify", out, here.photos, "--parent", here.bundle)
+        assert f"says another {name} of itself than" in line
 
 
 def test_another_answer_is_told_by_the_exit_status(here: Here, tmp_path: Path) -> None:
@@ -145,6 +188,23 @@ def test_a_fresh_process_answers(here: Here, tmp_path: Path) -> None:
     assert told["first_answer_seconds"] > 0
     assert 20 < told["peak_mib"] < 2000
     assert "peak MiB" in done.stdout
+
+
+def test_bench_writes_json_files_alone(here: Here, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.onnx"
+    shutil.copy(here.bundle, mine)
+    line = refused(UsageError, "bench", "--json", mine, here.bundle)
+    assert "give a file that ends in .json" in line
+    assert mine.read_bytes() == here.bundle.read_bytes()
+
+
+def test_a_name_that_is_nothing_is_told_of_as_elsewhere(here: Here, tmp_path: Path) -> None:
+    for command in ("bench", "verify"):
+        line = refused(NotABundleError, command, "smal")
+        assert "no built-in model of that name; built in: accurate, small" in line
+    plain = tmp_path / "plain"
+    shutil.copy(here.bundle, plain)
+    assert run("verify", plain).exit_code == 0
 
 
 def test_bench_wants_exported_files(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from binsight.errors import UsageError
+from binsight.errors import UnreadableImageError, UsageError
 from binsight.interfaces.cli import sorting
 from binsight.interfaces.cli.sorting import Sorter, folder_names
 
@@ -70,6 +70,20 @@ def test_of_many_photos_of_one_name_each_looks_at_few(
     assert [into.copy(one, "glass") for one in photos] == copies
     assert len(files(tmp_path / "out")) == 40
     assert len(looked_at) < 40 * 8
+
+
+def test_long_names_leave_room_for_their_number(tmp_path: Path) -> None:
+    name = "\u00e9" * 125 + "a.jpg"  # 255 bytes
+    into = sorter(tmp_path / "out")
+    copies = [into.copy(photo(tmp_path / one, name, one), "glass") for one in ("x", "y", "z")]
+    assert len(set(copies)) == 3
+    assert copies[2].name.endswith("\u00e9-3.jpg")
+    assert sorted(files(tmp_path / "out").values()) == ["x", "y", "z"]
+
+
+def test_a_photo_that_is_gone_is_an_error_of_that_photo(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableImageError, match=r"gone\.jpg: gone before it was copied"):
+        sorter(tmp_path / "out").copy(tmp_path / "gone.jpg", "glass")
 
 
 def test_a_dangling_link_is_not_written_through(tmp_path: Path) -> None:
