@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 
 __all__ = [
     "cache_folder",
+    "check_writable",
     "creating",
     "drafting",
     "file_digest",
@@ -25,7 +27,16 @@ __all__ = [
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; rename it onto ``path`` if the block succeeds."""
+    """Yield a temporary path beside ``path``; rename it onto ``path`` if the block succeeds.
+
+    Through a link, what it points to is replaced.
+
+    Raises:
+        OSError: ``path`` is a folder, or a device or pipe, which a file would take the place of.
+    """
+    path = Path(os.path.realpath(path)) if path.is_symlink() else path
+    if path.exists() and not path.is_file():
+        raise FileExistsError(errno.EEXIST, "Not a regular file", str(path))
     with _beside(path) as temporary:
         yield temporary
         temporary.chmod(0o666 & ~_umask())
@@ -77,7 +88,11 @@ def drafting(folder: Path) -> Iterator[Path]:
     folder = folder.absolute()  # "." has no name
     draft = folder.with_name(f".{folder.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
-    yield draft
+    try:
+        yield draft
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
     if folder.exists():
         folder.rmdir()  # only POSIX renames onto an empty folder
     draft.replace(folder)
@@ -121,3 +136,16 @@ def file_digest(path: Path) -> str:
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_writable(path: Path) -> None:
+    """Make sure that a file can be made at a path, before the work that it shall hold.
+
+    Raises:
+        OSError: it cannot, or something else than a file is there.
+    """
+    if path.exists() and not path.is_file():
+        raise FileExistsError(errno.EEXIST, "Not a regular file", str(path))
+    there = next(one for one in path.absolute().parents if one.exists())
+    with tempfile.TemporaryFile(dir=there):
+        pass

@@ -46,7 +46,10 @@ SUFFIX_OF = {
 }
 QUARTER_TURNS = frozenset({5, 6, 7, 8})  # EXIF orientations that swap width and height
 PHOTO_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".mpo", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
+    {
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp"),
+        *(".gif", ".bmp", ".tif", ".tiff", ".avif"),
+    }
 )
 
 

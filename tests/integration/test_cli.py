@@ -321,6 +321,27 @@ def test_resume_keeps_everything_else(trained: Trained, tmp_path: Path) -> None:
         "other teachers": ("--teacher", "small"),
     }.items():
         assert f"was begun with {what}; leave it out" in refusal(*asked, *options)
+    assert "--fold goes with --split; leave it out" in refusal(*asked, "--fold", "7")
+    gone = tmp_path / "gone"
+    line = refusal("train", "--out", gone, "--resume")
+    assert f"{gone} holds no run to go on with; begin one without --resume" in line
+
+
+def test_results_of_data_are_not_written_over_what_is_read(photos: Path, tmp_path: Path) -> None:
+    photo = next(photos.rglob("*.png"))
+    listed = tmp_path / "photos.csv"
+    before = photo.read_bytes()
+    output("data", "check", photos, "--catalog", listed)
+    for command in (
+        ("split", photos, "--out", photo),
+        ("check", photos, "--catalog", photo),
+    ):
+        assert "is a picture; give another file" in refusal("data", *command)
+    assert photo.read_bytes() == before
+    names = tmp_path / "names.txt"
+    names.write_text(f"{photo.name}\n")
+    line = refusal("data", "split", photos, "--list", f"test={names}", "--out", names)
+    assert "is what is read; give another file" in line
 
 
 def test_a_run_is_not_measured_on_what_it_learned(trained: Trained, tmp_path: Path) -> None:

@@ -404,3 +404,27 @@ def test_predictions_say_what_is_sure(
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
         assert [row["sure"] for row in rows] == ["0"] * photos
+
+
+def test_photos_that_the_run_before_learned_from_are_not_counted_either(
+    run: Path, home: Path, tmp_path: Path
+) -> None:
+    """It began with the weights of a run that had another split of the same photos."""
+    copied = tmp_path / "run"
+    shutil.copytree(run, copied)
+    opened = open_run(copied)
+    catalog = opened.photos()
+    digest_of = {one.path: one.sha256 for one in catalog.photos}
+    judged = opened.split.paths("val")
+    learned = [*opened.split.paths("train"), *judged[:2]]
+    text = "".join(f"{digest_of[path]}\n" for path in learned)
+    (copied / "learned.txt").write_text(text)
+    done = ran(copied, "--out", tmp_path / "a")
+    assert done.stderr == f"its part val: left out 2 photos that {copied} has learned from\n"
+    assert told(tmp_path / "a")["photos"] == len(judged) - 2
+    assert told(tmp_path / "a")["skipped"] == 2
+    ran(copied, "--part", "train", "--out", tmp_path / "b")
+    assert told(tmp_path / "b")["photos"] == len(opened.split.paths("train"))
+    text = "".join(f"{digest}\n" for digest in digest_of.values())
+    (copied / "learned.txt").write_text(text)
+    assert "have learned all photos of its val part" in refused(copied, "--out", tmp_path / "c")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,36 @@ def test_distilling_takes_photos_split_and_shares_of_the_teacher(
     assert "best validation accuracy" in done.stdout
 
 
+def test_the_photos_of_a_teacher_may_have_moved(photos: Path, first: Path, tmp_path: Path) -> None:
+    teacher = make_run(
+        photos, tmp_path / "teacher", "default", weights=first, shares={"glass": 0.5}, **FROZEN
+    )
+    shutil.copy(first, teacher.best)
+    shutil.copytree(photos, tmp_path / "moved")
+    out = tmp_path / "student"
+    more = ["--weights", teacher.folder, "--photos", tmp_path / "moved", *STUDENT]
+    done = binsight("distill", teacher.folder, "--out", out, *more)
+    assert done.returncode == 0, done.stderr
+    student = open_run(out)
+    assert student.facts.sources == (str(tmp_path / "moved"),)
+    assert (student.split, student.facts.shares) == (teacher.split, {"glass": 0.5})
+
+
+def test_a_start_that_fails_leaves_no_folder(
+    photos: Path, split: Path, first: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(photos, tmp_path / "more")
+    shutil.copy(tmp_path / "more" / "glass" / "0.png", tmp_path / "more" / "glass" / "new.png")
+    out = tmp_path / "out"
+    done = binsight(
+        *("train", tmp_path / "more", "--split", split, "--weights", first, "--out", out),
+        *STUDENT,
+    )
+    assert done.returncode == 2
+    assert "1 photos are new, such as glass/new.png" in done.stderr
+    assert not out.exists()
+
+
 def test_a_bundle_teaches(photos: Path, split: Path, tmp_path: Path) -> None:
     bundle = write_small_bundle(tmp_path / "teacher.onnx")
     out = tmp_path / "student"
@@ -238,8 +269,8 @@ def test_folds_that_leave_nothing_to_validate_on(photos: Path, tmp_path: Path) -
     ("options", "message"),
     [
         ({}, "give one or more trained runs or bundles"),
-        ({"teachers": ["a"], "photos": [Path("b")]}, "--photos and --split belong together"),
-        ({"teachers": ["a"], "split": Path("b")}, "--photos and --split belong together"),
+        ({"teachers": ["accurate"], "photos": [Path("b")]}, "a bundle does not know its photos"),
+        ({"teachers": ["a"], "split": Path("b")}, "--split needs the --photos that it is of"),
         ({"teachers": ["accurate"]}, "accurate: a bundle does not know its photos"),
         ({"teachers": ["gone"]}, "gone: a bundle does not know its photos, and a run would be a f"),
         ({"shares": ["web"]}, "--share web: give each FOLDER=NUMBER once"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from binsight.files import creating, drafting, replacing, write_text
+from binsight.files import check_writable, creating, drafting, replacing, write_text
 
 
 def test_text_is_written_with_its_folders(tmp_path):
@@ -130,3 +130,35 @@ def test_others_may_read_what_the_umask_allows(tmp_path):
         after = os.umask(before)
     assert stat.S_IMODE((tmp_path / "notes.txt").stat().st_mode) == 0o640
     assert after == 0o027
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_device_or_pipe_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(FileExistsError, match="Not a regular file"):
+            write_text(path, "new")
+        with pytest.raises(FileExistsError):
+            check_writable(path)
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_through_a_link_its_file_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a.txt").write_text("old")
+    (tmp_path / "link.txt").symlink_to(tmp_path / "real" / "a.txt")
+    write_text(tmp_path / "link.txt", "new")
+    assert (tmp_path / "link.txt").is_symlink()
+    assert (tmp_path / "real" / "a.txt").read_text() == "new"
+
+
+def test_a_draft_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    def fill() -> None:
+        with drafting(tmp_path / "out") as draft:
+            (draft / "weights").parent.mkdir()
+            (draft / "weights").touch()
+            raise OSError("No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        fill()
+    assert list(tmp_path.iterdir()) == []

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,14 +29,20 @@ __all__ = [
     "Listed",
     "Photo",
     "Problem",
+    "class_name",
+    "is_table",
     "list_photos",
     "read_catalog",
     "scan",
+    "separator_hint",
     "write_catalog",
 ]
 
 Progress = Callable[[int, int], None]
 COLUMNS = ("path", "label", "bytes", "width", "height", "sha256", "group")
+# Photos as phones and cameras keep them, which a person should hear of.
+FOREIGN = frozenset({".heic", ".heif", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf"})
+LISTED = PHOTO_SUFFIXES | FOREIGN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +172,7 @@ def list_photos(sources: Sequence[Path]) -> tuple[Path, list[Listed], list[Probl
     """
     if not sources:
         raise CatalogError("no folder given")
-    folders = [source.parent if source.suffix == ".csv" else source for source in sources]
+    folders = [source.parent if is_table(source) else source for source in sources]
     # Path.absolute would keep "..", Path.resolve would follow a link to some other common root.
     folders = [Path(os.path.abspath(folder)) for folder in folders]  # noqa: PTH100
     root = Path(os.path.commonpath(folders))
@@ -173,7 +180,7 @@ def list_photos(sources: Sequence[Path]) -> tuple[Path, list[Listed], list[Probl
     problems: list[Problem] = []
     for source, folder in zip(sources, folders, strict=True):
         prefix = folder.relative_to(root)
-        rows, wrong = _list_csv(source) if source.suffix == ".csv" else _list_folder(source)
+        rows, wrong = _list_csv(source) if is_table(source) else _list_folder(source)
         for row in rows:
             path = (prefix / row.path).as_posix()
             if not _is_text(path):
@@ -186,6 +193,11 @@ def list_photos(sources: Sequence[Path]) -> tuple[Path, list[Listed], list[Probl
     return root, sorted(listed.values(), key=lambda row: row.path), problems
 
 
+def is_table(source: Path) -> bool:
+    """Whether a source is a CSV, by its name, and not a folder."""
+    return source.suffix.lower() == ".csv" and not source.is_dir()
+
+
 def _is_text(name: str) -> bool:
     try:
         name.encode()
@@ -195,21 +207,28 @@ def _is_text(name: str) -> bool:
 
 
 def _list_folder(folder: Path) -> tuple[list[Listed], list[Problem]]:
+    if folder.is_file():
+        raise CatalogError(f"{folder}: a file; give a folder of class folders, or a CSV of photos")
     if not folder.is_dir():
         raise CatalogError(f"{folder}: no such folder")
     rows: list[Listed] = []
     problems: list[Problem] = []
     for path in _photo_files(folder):
         relative = path.relative_to(folder)
-        if len(relative.parts) == 1:
+        if path.suffix.lower() in FOREIGN:
+            problems.append(Problem(relative.as_posix(), "cannot be read; save it as JPEG"))
+        elif len(relative.parts) == 1:
             problems.append(Problem(relative.as_posix(), "not in a class folder"))
         else:
-            rows.append(Listed(relative.as_posix(), relative.parts[0]))
+            rows.append(Listed(relative.as_posix(), class_name(relative.parts[0])))
     return rows, problems
 
 
 def _photo_files(folder: Path) -> Iterator[Path]:
-    """Photos at any depth; links are followed, but no folder is entered twice."""
+    """Photos at any depth, also of kinds that cannot be read.
+
+    Links are followed, but no folder is entered twice.
+    """
     entered: set[str] = set()
     for here, folders, files in os.walk(folder, onerror=_refuse, followlinks=True):
         real = os.path.realpath(here)
@@ -219,7 +238,7 @@ def _photo_files(folder: Path) -> Iterator[Path]:
         entered.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in PHOTO_SUFFIXES:
+            if not name.startswith(".") and Path(name).suffix.lower() in LISTED:
                 yield Path(here, name)
 
 
@@ -230,7 +249,9 @@ def _refuse(error: OSError) -> None:
 def _list_csv(path: Path) -> tuple[list[Listed], list[Problem]]:
     rows = []
     for number, row in enumerate(_read_rows(path, required=("path", "label")), start=2):
-        name, label = (row["path"] or "").strip(), (row["label"] or "").strip()
+        name, label = (row["path"] or "").strip(), class_name((row["label"] or "").strip())
+        if "\\" in name and not (path.parent / name).exists():
+            name = name.replace("\\", "/")  # as Windows has it
         if not name or not label:
             raise CatalogError(f"{path}, line {number}: path and label must not be empty")
         if _escapes(name):
@@ -239,6 +260,16 @@ def _list_csv(path: Path) -> tuple[list[Listed], list[Problem]]:
             )
         rows.append(Listed(Path(name).as_posix(), label))
     return rows, []
+
+
+def class_name(text: str) -> str:
+    """A class as it is called everywhere: macOS writes accents of folders in another form."""
+    return unicodedata.normalize("NFC", text)
+
+
+def separator_hint(names: Sequence[str] | None) -> str:
+    """What to add where columns are missing because a spreadsheet wrote semicolons."""
+    return "; it has semicolons, save it with commas" if ";" in "".join(names or ()) else ""
 
 
 def _escapes(name: str) -> bool:
@@ -251,7 +282,10 @@ def _read_rows(path: Path, *, required: Iterable[str]) -> list[dict[str, str]]:
             reader = csv.DictReader(file)
             missing = [name for name in required if name not in (reader.fieldnames or ())]
             if missing:
-                raise CatalogError(f"{path}: no column {' and no column '.join(missing)}")
+                raise CatalogError(
+                    f"{path}: no column {' and no column '.join(missing)}"
+                    f"{separator_hint(reader.fieldnames)}"
+                )
             return list(reader)
     except OSError as error:
         raise CatalogError(f"{path}: {error.strerror or error}") from error

@@ -162,6 +162,15 @@ def _about_files(
 
 
 def _about_classes(counts: dict[str, int]) -> Iterator[str]:
+    alike = defaultdict(list)
+    for name in counts:
+        alike[" ".join(name.split()).casefold()].append(name)
+    for names in alike.values():
+        if len(names) > 1:
+            yield (
+                f"{' and '.join(map(repr, names))} are spelled nearly alike; move their photos "
+                "together if they are one class"
+            )
     if len(counts) == 1:
         yield f"{next(iter(counts))} is the only class; add a folder of photos for another class"
     for name, count in counts.items():

@@ -36,11 +36,13 @@ class FetchResult:
         folder: holds one subfolder per class.
         classes: number of photos by class name, in the order of the names.
         ignored: files of the source that are not photos, or lie outside the class folders.
+        example: one of these that is a photo; empty if none is.
     """
 
     folder: Path
     classes: dict[str, int]
     ignored: int
+    example: str = ""
 
     @property
     def photos(self) -> int:
@@ -182,18 +184,24 @@ def _publish(
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     photos = [path for path in files if is_photo(path.relative_to(folder))]
     root = _class_root(folder, photos)
-    chosen = [path for path in photos if path.parent.parent == root]
+    chosen = [path for path in photos if root in path.parent.parents]
     built = _emptied(work / "photos")
     for path in chosen:
         target = built / path.relative_to(root)
-        target.parent.mkdir(exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         place(path, target)
     if out.exists():
         out.rmdir()  # Windows does not rename onto a folder, not even an empty one
     built.rename(out)
     (work / "download").unlink(missing_ok=True)
-    classes = dict(sorted(Counter(path.parent.name for path in chosen).items()))
-    return FetchResult(folder=out, classes=classes, ignored=left_out + len(files) - len(chosen))
+    classes = dict(sorted(Counter(path.relative_to(root).parts[0] for path in chosen).items()))
+    others = [path for path in photos if root not in path.parent.parents]
+    return FetchResult(
+        folder=out,
+        classes=classes,
+        ignored=left_out + len(files) - len(chosen),
+        example=others[0].relative_to(folder).as_posix() if others else "",
+    )
 
 
 def _class_root(folder: Path, photos: list[Path]) -> Path:

@@ -20,12 +20,13 @@ from pathlib import Path
 from binsight.errors import CorrectionError
 from binsight.files import replacing
 
-from .catalog import Catalog, Photo
+from .catalog import Catalog, Photo, class_name, separator_hint
 
 __all__ = [
     "DROP",
     "KEEP",
     "LabelIssue",
+    "check_class_names",
     "corrected",
     "decision_of",
     "read_label_issues",
@@ -87,14 +88,25 @@ def _decided(photos: Iterable[Photo], decisions: Mapping[str, str]) -> Iterator[
             yield photo if decision == KEEP else replace(photo, label=decision)
 
 
-def _check(catalog: Catalog, decided: Sequence[LabelIssue]) -> None:
+def check_class_names(catalog: Catalog) -> None:
+    """Make sure that no class is called as a decision is.
+
+    Raises:
+        CorrectionError: one is.
+    """
     taken = {KEEP, DROP} & set(catalog.classes)
     if taken:
         raise CorrectionError(
             f"a class is called {min(taken)}, which is also a decision; rename its folder"
         )
+
+
+def _check(catalog: Catalog, decided: Sequence[LabelIssue]) -> None:
+    check_class_names(catalog)
     label_of = {photo.path: photo.label for photo in catalog.photos}
     left_out = {problem.path for problem in catalog.problems}
+    if any(one.path in label_of for one in decided):  # so these are the folders
+        left_out |= {one.path for one in decided if one.decision == DROP}
     unknown = [one.path for one in decided if one.path not in label_of and one.path not in left_out]
     if unknown:
         raise CorrectionError(
@@ -141,9 +153,8 @@ def _rows(file: Path) -> list[dict[str, str]]:
     try:
         with file.open(encoding="utf-8-sig", newline="") as opened:
             reader = csv.DictReader(opened)
-            missing = [
-                name for name in ("path", "decision") if name not in (reader.fieldnames or ())
-            ]
+            names = reader.fieldnames or ()
+            missing = [name for name in ("path", "decision") if name not in names]
             rows = list(reader)
     except OSError as error:
         raise CorrectionError(f"{file}: {error.strerror or error}") from error
@@ -152,14 +163,17 @@ def _rows(file: Path) -> list[dict[str, str]]:
     if missing:
         raise CorrectionError(
             f"{file}: no column {' and no column '.join(missing)}; corrections have the columns "
-            f"{','.join(COLUMNS)}"
+            f"{','.join(COLUMNS)}{separator_hint(names)}"
         )
     return rows
 
 
 def _issue(row: Mapping[str, str | None], where: str) -> LabelIssue:
     path = row["path"] or ""  # a file's name may begin or end with a space
-    label, suggested, score, decision = ((row.get(name) or "").strip() for name in COLUMNS[1:])
+    label, suggested, score, decision = (
+        class_name((row.get(name) or "").strip()) for name in COLUMNS[1:]
+    )
+    path = path.removeprefix("./")
     if not path:
         raise CorrectionError(f"{where}: no path")
     try:

@@ -18,7 +18,7 @@ from pathlib import Path
 from binsight.errors import SplitError
 from binsight.files import replacing
 
-from .catalog import Catalog, Photo
+from .catalog import Catalog, Photo, separator_hint
 
 __all__ = [
     "COLUMNS",
@@ -93,6 +93,12 @@ class Split:
         if not found:
             raise SplitError(f"the split has no part {part!r}; it has {', '.join(self.parts)}")
         return found
+
+    def without(self, paths: Collection[str]) -> Split:
+        """The same, with some photos unused."""
+        unused = set(paths)
+        parts = {path: UNUSED if path in unused else part for path, part in self.part_of.items()}
+        return replace(self, part_of=parts)
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Photos of each class in each part."""
@@ -251,6 +257,7 @@ def split_by_lists(
     else:
         _check_ratios(rest)
         parts |= _deal(remaining, rest, seed)
+        _check_nothing_empty(parts, rest)
     return _split(catalog, parts, seed)
 
 
@@ -291,9 +298,17 @@ def _deal(photos: Sequence[Photo], ratios: Mapping[str, float], seed: int) -> di
         for part, share in ratios.items()
     }
     parts: dict[str, str] = {}
+    leftovers = dict.fromkeys(ratios, 0)  # photos of which each part missed less than one
+
+    def lack(part: str) -> tuple[float, int]:
+        of_these = sum(missing[part][label] for label in labels)
+        # By order alone, every class would give its last photos to the same part.
+        return of_these, -leftovers[part] if of_these < 1 else 0
+
     for group in sorted(groups.values(), key=lambda one: (-len(one), _shuffled(seed, one))):
         labels = sorted({photo.label for photo in group})  # sums of floats depend on their order
-        part = max(ratios, key=lambda name: sum(missing[name][label] for label in labels))
+        part = max(ratios, key=lack)
+        leftovers[part] += lack(part)[0] < 1
         for photo in group:
             parts[photo.path] = part
             missing[part][photo.label] -= 1
@@ -310,6 +325,7 @@ def _hashed(seed: int, text: str) -> str:
 
 def _resolve(catalog: Catalog, lists: Mapping[str, Sequence[str]]) -> dict[str, str]:
     by_name: dict[str, list[str]] = defaultdict(list)
+    reasons = {problem.path: problem.reason for problem in catalog.problems}
     for photo in catalog.photos:
         by_name[photo.path.rpartition("/")[2]].append(photo.path)
     parts: dict[str, str] = {}
@@ -317,13 +333,15 @@ def _resolve(catalog: Catalog, lists: Mapping[str, Sequence[str]]) -> dict[str, 
         if part == UNUSED:
             raise SplitError(f"{UNUSED!r} names the photos of no part; take another name")
         for name in names:
-            path = _resolve_one(name, part, by_name)
+            path = _resolve_one(name, part, by_name, reasons)
             if parts.setdefault(path, part) != part:
                 raise SplitError(f"{path} is on the lists of {parts[path]} and of {part}")
     return parts
 
 
-def _resolve_one(name: str, part: str, by_name: Mapping[str, Sequence[str]]) -> str:
+def _resolve_one(
+    name: str, part: str, by_name: Mapping[str, Sequence[str]], reasons: Mapping[str, str]
+) -> str:
     wanted = name.replace("\\", "/").removeprefix("./")
     found = [
         path
@@ -331,7 +349,8 @@ def _resolve_one(name: str, part: str, by_name: Mapping[str, Sequence[str]]) -> 
         if f"/{path}".endswith(f"/{wanted}")
     ]
     if not found:
-        raise SplitError(f"{name} (list of {part}) is not among the photos")
+        why = f"; left out: {reasons[wanted]}" if wanted in reasons else ""
+        raise SplitError(f"{name} (list of {part}) is not among the photos{why}")
     if wanted in found:  # a whole path, though others end in it
         return wanted
     if len(found) > 1:
@@ -374,7 +393,8 @@ def read_split(path: Path) -> Split:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
-            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+            names = reader.fieldnames or ()
+            missing = [name for name in COLUMNS if name not in names]
             rows = list(reader)
     except OSError as error:
         raise SplitError(f"{path}: {error.strerror or error}") from error
@@ -382,7 +402,8 @@ def read_split(path: Path) -> Split:
         raise SplitError(f"{path}: not a split ({error})") from error
     if missing or not rows:
         raise SplitError(
-            f"{path}: not a split; make one with: binsight data split PHOTOS --out {path}"
+            f"{path}: not a split{separator_hint(names)}; make one with: binsight data "
+            "split PHOTOS --out NEW.csv"
         )
     return _from_rows(path, rows)
 

@@ -29,12 +29,12 @@ def with_labels_of(catalog: Catalog, scored: Scored, *, dropped: frozenset[str])
         dropped: paths that may be missing in the catalog.
 
     Raises:
-        CatalogError: photos are missing.
+        CatalogError: most photos are missing.
         TrainingError: a photo has a class that the model does not know.
     """
     label_of = {photo.path: photo.label for photo in catalog.photos}
     missing = [path for path in scored.paths if path not in label_of and path not in dropped]
-    if missing:
+    if len(missing) > len(scored) // 2:
         raise CatalogError(
             f"the probabilities are of other photos: {len(missing)} of {len(scored)} are missing, "
             f"such as {missing[0]}; name the folders that they were made with"
@@ -65,7 +65,10 @@ def find_label_issues(scored: Scored) -> tuple[LabelIssue, ...]:
 
     Raises:
         MissingExtraError: cleanlab is not installed.
+        TrainingError: photos of fewer than two classes.
     """
+    if len(np.unique(scored.labels_n)) < 2:
+        raise TrainingError("photos of one class alone have no other label; name more of them")
     try:
         from cleanlab.filter import find_label_issues as doubtful
     except ModuleNotFoundError as error:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
+from binsight.data.catalog import class_name
 from binsight.errors import MappingError
 
 __all__ = ["ClassMap", "Special", "read_map"]
@@ -81,7 +82,9 @@ def read_map(path: Path, classes: tuple[str, ...]) -> ClassMap:
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise MappingError(f"{path}: {error.strerror or error}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise MappingError(f"{path}: not a TOML file ({error})") from error
     table = values.pop(TABLE, None)
     wrong = [f"unknown key {name}" for name in values]
@@ -91,7 +94,7 @@ def read_map(path: Path, classes: tuple[str, ...]) -> ClassMap:
     wrong += _wrong_values(table, classes)
     if wrong:
         raise MappingError(f"{path}: {'; '.join(wrong)}")
-    return ClassMap(table, path)
+    return ClassMap({class_name(name): meaning for name, meaning in table.items()}, path)
 
 
 def _wrong_values(table: Mapping[str, object], classes: tuple[str, ...]) -> list[str]:

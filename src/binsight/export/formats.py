@@ -14,7 +14,6 @@ PyTorch is not imported here.
 from __future__ import annotations
 
 import sys
-import tempfile
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import import_module
@@ -24,6 +23,7 @@ from typing import Any, Protocol, cast
 
 from binsight.bundle import OUTPUTS, Metadata, Precision
 from binsight.errors import MissingExtraError, NotABundleError, UsageError
+from binsight.files import check_writable
 from binsight.runtime import Classifier
 from binsight.training.run import Run
 
@@ -281,10 +281,9 @@ def _check_place(chosen: Format, out: Path) -> None:
         raise UsageError(f"{out} is a folder that no export wrote; give another --out")
     if chosen.is_folder and out.is_file():
         raise UsageError(f"{out} is a file, and {chosen.name} is a folder; give another --out")
-    there = next(one for one in out.absolute().parents if one.exists())
     try:
-        with tempfile.TemporaryFile(dir=there):
-            pass
+        if not chosen.is_folder:
+            check_writable(out)
     except OSError as error:
         raise UsageError(
             f"{out} cannot be written ({error.strerror or error}); give another --out"

@@ -119,7 +119,10 @@ def write_state(
     """Write a state dict of a run as ``.safetensors``, whole or not at all, with whose it is."""
     kept = {name: value.cpu().contiguous() for name, value in state.items()}
     with replacing(path) as temporary:
-        save_file(kept, temporary, {"epoch": str(epoch), CLASSES: json.dumps(list(classes))})
+        try:
+            save_file(kept, temporary, {"epoch": str(epoch), CLASSES: json.dumps(list(classes))})
+        except SafetensorError as error:  # of a full disk, which is no OSError there
+            raise OSError(f"{path}: cannot be written ({error})") from error
 
 
 @dataclass(frozen=True)

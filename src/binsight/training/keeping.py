@@ -19,6 +19,7 @@ from binsight.model.network import Network
 from binsight.preprocess import apply
 
 from .kept import Compute, Keeper, Report, fill, weights_digest
+from .outputs import device_of
 from .run import Run
 from .teachers import Teachers, open_teachers
 
@@ -60,17 +61,25 @@ class Keeping:
         folder: of everything that is kept.
         workers: processes that prepare photos.
         precision: Lightning's name.
+        accelerator: ``auto``, ``cpu`` or ``gpu``.
     """
 
     def __init__(
-        self, run: Run, network: Network, folder: Path, *, workers: int, precision: str
+        self,
+        run: Run,
+        network: Network,
+        folder: Path,
+        *,
+        workers: int,
+        precision: str,
+        accelerator: str = "auto",
     ) -> None:
         self.run = run
         self.network = network
         self.folder = folder
         self.workers = workers
         self.precision = precision
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = device_of(accelerator)
 
     def prepare(
         self, views: Views, shown: LabelledPhotos, report: Report | None

@@ -40,7 +40,7 @@ def outputs_of(
     loader = evaluation_loader(photos, spec, batch=BATCH, workers=workers)
     logits: list[NDArray[np.float32]] = []
     embeddings: list[NDArray[np.float32]] = []
-    device = "cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+    device = device_of(accelerator)
     network.to(device)
     with torch.inference_mode():
         for images, _ in loader:
@@ -51,3 +51,8 @@ def outputs_of(
                 progress(sum(map(len, logits)), len(photos.files))
     network.to("cpu")
     return np.concatenate(logits), np.concatenate(embeddings)
+
+
+def device_of(accelerator: str) -> str:
+    """PyTorch's name of the device that ``auto``, ``cpu`` or ``gpu`` stands for here."""
+    return "cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu"

@@ -126,7 +126,7 @@ class Recipe(BaseModel):
         eval_size: side of the square that the trained model is shown, in pixels.
         eval_resize_to: shorter side before its centre is cropped, in pixels.
         epochs: passes over the training part, the warm-up included.
-        batch: photos a step.
+        batch: photos a step; BatchNorm needs two.
         seed: of every random choice.
         warmup_epochs: first epochs in which only the head learns.
         warmup_learning_rate: of the head in these epochs.
@@ -153,7 +153,8 @@ class Recipe(BaseModel):
         interpolation: share of the fine-tuned weights in the result; the rest is the network after
             the warm-up, which still has its first backbone (WiSE-FT, Wortsman et al. 2022).
             Without a warm-up, it is the first weights, whose head has to know the classes.
-        ema_decay: of the exponential moving average of the weights, a step; 0 for none.
+        ema_decay: of the exponential moving average of the weights, a step, at most: the first
+            steps count more, see `averaging`. 0 for none.
         refit: after the last epoch, fit the head of the best one once more, on whole photos
             (Touvron et al. 2019); see `binsight.training.refit`.
         distillation: how a student learns from a teacher; without one, it has no say.
@@ -168,7 +169,7 @@ class Recipe(BaseModel):
     eval_size: Annotated[int, Field(ge=32, le=1024)] = 224
     eval_resize_to: Annotated[int, Field(ge=32, le=2048)] = 224
     epochs: Annotated[int, Field(ge=1)] = 15
-    batch: Annotated[int, Field(ge=1)] = 32
+    batch: Annotated[int, Field(ge=2)] = 32
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     warmup_epochs: Annotated[int, Field(ge=0)] = 0
     warmup_learning_rate: Positive = 1e-3
@@ -198,7 +199,9 @@ class Recipe(BaseModel):
         if self.eval_resize_to < self.eval_size:
             raise ValueError("eval_resize_to must not be smaller than eval_size")
         if self.warmup_epochs >= self.epochs:
-            raise ValueError("warmup_epochs must be fewer than epochs")
+            raise ValueError(
+                "warmup_epochs must be fewer than epochs; give both, or warmup_epochs=0"
+            )
         return self
 
     @property

@@ -126,7 +126,9 @@ def refit_head(
         RunError: no epoch was finished, or the new head is refused.
         SplitError: photos of a part are gone.
     """
-    check_unused(folder)
+    check_unused(folder, resumable=False)
+    if run.refit.is_file():
+        raise RunError(f"{run.folder}: its head is fitted already; use it as it is")
     network, made = _fit(run, catalog, workers, accelerator, report)
     if choose and made.worse:
         raise RunError(
@@ -157,7 +159,9 @@ def refit_trained(
         SplitError: photos of a part are gone.
     """
     network, made = _fit(run, catalog, workers, accelerator, report)
-    if not made.worse:
+    if made.worse:
+        run.refit.unlink(missing_ok=True)  # of fewer epochs
+    else:
         write_state(run.refit, network.state_dict(), classes=run.facts.classes, epoch=0)
     return made
 

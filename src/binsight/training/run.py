@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -178,6 +179,12 @@ def matching_catalog(
     """
     catalog = corrected(scan(sources, duplicates=False), decisions)
     if catalog.digest == split.catalog_digest:
+        for photo in catalog.photos:
+            if split.label_of[photo.path] != photo.label:
+                raise SplitError(
+                    f"{photo.path} is {photo.label}, and {split.label_of[photo.path]} in the "
+                    "split, where labels cannot be changed; decide them in a file of --corrections"
+                )
         return catalog
     here = {photo.path: photo.label for photo in catalog.photos}
     missing = sorted(set(split.label_of) - set(here))
@@ -199,16 +206,22 @@ def has_run(folder: Path) -> bool:
     return (folder / FACTS).is_file()
 
 
-def check_unused(folder: Path) -> None:
+def check_unused(folder: Path, *, resumable: bool = True) -> None:
     """Make sure that a run may begin in this folder.
+
+    Args:
+        folder: of the new run.
+        resumable: whether the command can also go on with a run.
 
     Raises:
         UsageError: something is in it, or it is a file.
     """
     if has_run(folder):
-        raise UsageError(f"{folder} holds a run; go on with --resume, or choose another --out")
+        instead = "go on with --resume, or choose" if resumable else "choose"
+        raise UsageError(f"{folder} holds a run; {instead} another --out")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is not empty; choose another --out, or --resume it")
+        instead = ", or --resume it" if resumable else ""
+        raise UsageError(f"{folder} is not empty; choose another --out{instead}")
 
 
 def create_run(
@@ -273,7 +286,7 @@ def check_learnable(split: Split) -> None:
         )
     learned = {split.label_of[path] for path in split.paths("train")}
     for missing in sorted(set(split.classes) - learned):
-        raise SplitError(f"no training photo of {missing}; move some into train, or add photos")
+        raise SplitError(f"no training photo of {missing}; add photos of it, or move some to train")
 
 
 def check_first_weights(recipe: Recipe, weights: str) -> None:
@@ -313,7 +326,8 @@ def weights_of(given: str) -> str:
 
 def placed(given: str) -> str:
     """Where a file or folder is from anywhere; what is no path stays as it is."""
-    return given if given in RESERVED else str(Path(given).absolute())
+    # Path.absolute would keep "..", and Path.resolve would follow links.
+    return given if given in RESERVED else os.path.abspath(given)  # noqa: PTH100
 
 
 def create_twin(
@@ -352,11 +366,11 @@ def _write(
 
 def _check_decisions(decided: Sequence[LabelIssue], split: Split) -> None:
     for issue in decided:
-        its = split.label_of.get(issue.path)
-        if its != {DROP: None, KEEP: its}.get(issue.decision, issue.decision):
+        its = split.label_of.get(issue.path)  # none of a photo that could not be read
+        if its not in {None, {DROP: None, KEEP: its}.get(issue.decision, issue.decision)}:
             raise SplitError(
-                f"{issue.path} is {its or 'missing'} in the split, {issue.decision} in the "
-                "corrections; make the split with: binsight data split PHOTOS --corrections FILE"
+                f"{issue.path} is {its} in the split, {issue.decision} in the corrections; make "
+                "the split with: binsight data split PHOTOS --corrections FILE"
             )
 
 

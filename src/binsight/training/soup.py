@@ -110,7 +110,7 @@ def make_soup(
         RunError: a run has no finished epoch, or no mean is better than the best run.
         SplitError: photos of the validation part are gone.
     """
-    check_unused(folder)
+    check_unused(folder, resumable=False)
     _check_alike(runs)
     scores = 2 * len(runs) - 1  # of each run, and of each but the first with those before it
     judge = _Judge(runs[0], catalog, workers, accelerator, _Counter(scores, report))

@@ -8,7 +8,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, WeightAveraging
 
 from binsight.data.catalog import Catalog
 from binsight.data.dataset import evaluation_loader, training_loader
@@ -16,6 +16,7 @@ from binsight.errors import MissingExtraError, RunError
 from binsight.model.network import Network
 from binsight.model.weights import read_unaveraged_state
 
+from .averaging import moving_average
 from .first import first_network
 from .keeping import Keeping
 from .kept import Report
@@ -67,6 +68,8 @@ def train(
     if resume and not run.last.is_file():
         raise RunError(f"{run.folder}: no whole epoch was finished; train anew with another --out")
     run.note_learned(catalog)
+    if not resume:
+        _warn_of_learned(run, catalog)
     record = Record(run)
     trainer = _trainer(run, record, progress, tensorboard, accelerator)
     network = _network(run, resume)
@@ -76,6 +79,7 @@ def train(
         cache or run.folder / "kept",
         workers=workers,
         precision=resolved_precision(run.recipe, accelerator),
+        accelerator=accelerator,
     )
     views, shown = training_views(run, catalog), labelled(run, catalog, "val")
     stages, taught = keeping.prepare(views, shown, report)
@@ -132,6 +136,24 @@ def train(
     )
     record.add_refit(made.said)
     return (made.before if made.worse else made.after).val_accuracy
+
+
+def _warn_of_learned(run: Run, catalog: Catalog) -> None:
+    """Say if the first weights have learned photos that this run is judged on."""
+    part_of = run.split.part_of
+    own = {one.sha256 for one in catalog.photos if part_of[one.path] == "train"}
+    before = run.learned - own
+    for part in ("val", "test"):
+        shown = [one for one in catalog.photos if part_of[one.path] == part]
+        known = sum(one.sha256 in before for one in shown)
+        if known:
+            log.warning(
+                "%d of %d photos of part %s were learned by the run that the weights come from; "
+                "what it says of them flatters",
+                known,
+                len(shown),
+                part,
+            )
 
 
 def resolved_precision(recipe: Recipe, accelerator: str) -> str:
@@ -192,7 +214,8 @@ def _trainer(
 
 
 def _callbacks(run: Run, record: Record) -> list[Callback]:
-    ema = [EMAWeightAveraging(decay=run.recipe.ema_decay)] if run.recipe.ema_decay else []
+    decay = run.recipe.ema_decay
+    ema = [WeightAveraging(avg_fn=moving_average(decay))] if decay else []
     last = ModelCheckpoint(
         run.last.parent,
         filename=run.last.stem,

@@ -313,3 +313,31 @@ def test_other_files_are_no_catalog(tmp_path):
     path.write_text("path,label,bytes,width,height,sha256,group\n")
     with pytest.raises(CatalogError, match="no photos"):
         read_catalog(path, tmp_path)
+
+
+def test_photos_of_kinds_that_cannot_be_read_are_told_of(photos):
+    (photos / "glass" / "3.HEIC").write_bytes(b"heic")
+    draw(photos / "metal" / "2.png", 4).rename(photos / "metal" / "2.jfif")
+    catalog = scan([photos])
+    assert ("metal/2.jfif", "metal") in rows(catalog)
+    assert catalog.problems == (Problem("glass/3.HEIC", "cannot be read; save it as JPEG"),)
+
+
+def test_a_class_is_called_alike_however_its_accents_are_written(tmp_path):
+    for name, seed in (("me\u0301tal", 1), ("m\u00e9tal", 2)):
+        draw(tmp_path / "a" / str(seed) / name / "1.jpg", seed)
+    catalog = scan([tmp_path / "a" / "1", tmp_path / "a" / "2"])
+    assert catalog.classes == ("m\u00e9tal",)
+    assert all(catalog.file(one).is_file() for one in catalog.photos)
+
+
+def test_what_is_a_csv_and_what_is_a_folder(photos):
+    (photos / "LIST.CSV").write_text("path,label\nglass\\1.jpg,glass\nmetal/1.jpg,metal\n")
+    assert rows(scan([photos / "LIST.CSV"])) == [("glass/1.jpg", "glass"), ("metal/1.jpg", "metal")]
+    folder = photos.rename(photos.with_suffix(".csv"))
+    assert len(scan([folder]).photos) == 3
+    with pytest.raises(CatalogError, match="a file; give a folder of class folders, or a CSV"):
+        scan([folder / "glass" / "1.jpg"])
+    (folder / "list.csv").write_text("path;label\nglass/1.jpg;glass\n")
+    with pytest.raises(CatalogError, match="it has semicolons, save it with commas"):
+        scan([folder / "list.csv"])

@@ -165,7 +165,10 @@ def test_an_address_becomes_class_folders_and_nothing_else(site: Site, tmp_path:
         progress=lambda done, total: steps.append((done, total)),
     )
     assert result == FetchResult(
-        folder=tmp_path / "photos", classes={"glass": 2, "metal": 1}, ignored=2
+        folder=tmp_path / "photos",
+        classes={"glass": 2, "metal": 1},
+        ignored=2,
+        example="cover.jpg",
     )
     assert result.photos == 3
     assert files_below(tmp_path / "photos") == PHOTOS

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from binsight.data.catalog import Catalog, Photo, Problem
+from binsight.data.catalog import Catalog, Photo, Problem, class_name
 from binsight.data.relabel import (
     LabelIssue,
+    check_class_names,
     corrected,
     decision_of,
     read_label_issues,
@@ -44,10 +45,10 @@ words = texts.map(str.strip)
         st.builds(
             LabelIssue,
             path=texts.filter(bool),
-            label=words,
-            suggested=words,
+            label=words.map(class_name),
+            suggested=words.map(class_name),
             score=st.none() | st.integers(0, 10_000).map(lambda number: number / 10_000),
-            decision=words,
+            decision=words.map(class_name),
         ),
         unique_by=lambda issue: issue.path,
     )
@@ -99,6 +100,17 @@ def test_a_photo_that_cannot_be_read_any_more_may_be_decided() -> None:
     assert corrected(catalog, [LabelIssue(path="glass/2.jpg", decision="drop")]) == catalog
 
 
+def test_what_was_dropped_may_be_gone() -> None:
+    gone = LabelIssue(path="glass/3.jpg", decision="drop")
+    kept = LabelIssue(path="glass/1.jpg", decision="metal")
+    assert corrected(CATALOG, [gone, kept]) == corrected(CATALOG, [kept])
+
+
+def test_a_class_that_is_called_like_a_decision_is_told_of() -> None:
+    with pytest.raises(CorrectionError, match="a class is called keep"):
+        check_class_names(catalog_of("keep/1.jpg", "glass/1.jpg"))
+
+
 @pytest.mark.parametrize(
     ("issue", "reason"),
     [
@@ -129,6 +141,7 @@ def test_a_class_with_the_name_of_a_decision_is_refused() -> None:
         ("path,label\nglass/1.jpg,glass\n", "no column decision"),
         ("", "no column path and no column decision"),
         ("path,decision\n,drop\n", "line 2: no path"),
+        ("path;decision\na;drop\n", "it has semicolons, save it with commas"),
         ("path,decision\na.jpg,drop\na.jpg,keep\n", "a.jpg is decided as drop and as keep"),
         ("path,score,decision\na.jpg,much,drop\n", "line 2: much is no score"),
     ],

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from binsight.data.catalog import Catalog, Photo
+from binsight.data.catalog import Catalog, Photo, Problem
 from binsight.data.split import (
     DEFAULT_RATIOS,
     UNUSED,
@@ -417,3 +418,53 @@ def test_without_grouping_needs_folds() -> None:
 
 def test_folds_are_in_order_of_their_numbers() -> None:
     assert split_into_folds(singles(a=30), 11, seed=0).folds == tuple(range(11))
+
+
+@pytest.mark.parametrize(("classes", "photos", "folds"), [(10, 6, 5), (6, 7, 4), (8, 4, 5)])
+def test_what_is_left_over_of_classes_goes_to_different_folds(classes, photos, folds):
+    catalog = singles(**{f"class{n}": photos for n in range(classes)})
+    split = split_into_folds(catalog, folds, seed=0)
+    sizes = [len(split.paths(f"fold{number}")) for number in range(folds)]
+    assert max(sizes) - min(sizes) <= 2
+    for label in catalog.classes:
+        of_class = [split.counts()[part][label] for part in split.parts]
+        assert max(of_class) - min(of_class) <= 1
+
+
+def test_parts_of_equal_ratios_are_nearly_equal():
+    parts = split_by_ratios(singles(a=9, b=9, c=9, d=9, e=9, f=9), DEFAULT_RATIOS, seed=0)
+    assert {part: len(parts.paths(part)) for part in parts.parts} == {
+        "train": 36,
+        "val": 9,
+        "test": 9,
+    }
+
+
+def test_nothing_is_left_for_a_part_beside_lists():
+    catalog = singles(glass=4)
+    names = [photo.path for photo in catalog.photos]
+    with pytest.raises(SplitError, match="nothing is left for val"):
+        split_by_lists(catalog, {"test": names[:3]}, rest={"train": 0.5, "val": 0.5})
+
+
+def test_a_listed_photo_that_cannot_be_read_is_told_of_as_such():
+    catalog = replace(singles(glass=2), problems=(Problem("glass/9.jpg", "truncated"),))
+    with pytest.raises(SplitError, match="not among the photos; left out: truncated"):
+        split_by_lists(catalog, {"test": ["glass/9.jpg"]})
+
+
+def test_some_photos_may_be_left_out_of_a_split():
+    split = split_by_ratios(singles(glass=10), {"train": 0.5, "val": 0.5}, seed=0)
+    gone = split.paths("val")[:2]
+    less = split.without(gone)
+    assert less.paths("val") == split.paths("val")[2:]
+    assert less.paths(UNUSED) == gone
+    assert less.paths("train") == split.paths("train")
+
+
+def test_a_split_with_semicolons_is_told_of(tmp_path):
+    file = tmp_path / "split.csv"
+    write_split(file, split_by_ratios(singles(glass=10), {"train": 0.5, "val": 0.5}, seed=0))
+    file.write_text(file.read_text().replace(",", ";"))
+    with pytest.raises(SplitError, match="it has semicolons, save it with commas"):
+        read_split(file)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -287,6 +288,30 @@ def test_photos_that_changed(split: Split, photos: Path) -> None:
     shutil.copy(photos / "metal" / "1.png", photos / "metal" / "2.png")
     with pytest.raises(SplitError, match="some photos or their classes changed"):
         matching_catalog((photos,), split)
+
+
+def test_labels_that_were_changed_in_the_split_are_not_ignored(split: Split, photos: Path) -> None:
+    edited = replace(split, label_of=dict(split.label_of) | {"glass/1.png": "metal"})
+    with pytest.raises(SplitError, match=r"glass/1\.png is glass, and metal in the split, where"):
+        matching_catalog((photos,), edited)
+
+
+def test_a_decision_about_a_photo_that_cannot_be_read_is_no_reason(
+    tmp_path: Path, photos: Path
+) -> None:
+    (photos / "glass" / "0.png").write_bytes(b"broken")
+    decisions = (LabelIssue(path="glass/0.png", decision="metal"),)
+    catalog = corrected(scan([photos], duplicates=False), decisions)
+    parts = split_by_ratios(catalog, {"train": 0.5, "val": 0.5}, seed=0)
+    made = create_run(
+        tmp_path / "run",
+        recipe=load_recipe("seed"),
+        split=parts,
+        sources=(photos,),
+        weights="none",
+        decisions=decisions,
+    )
+    assert made.photos() == catalog
 
 
 DECISIONS = (

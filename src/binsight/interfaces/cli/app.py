@@ -39,6 +39,8 @@ from .terminal import printable
 
 __all__ = ["app", "main"]
 
+IN_WORKER = "in DataLoader worker process"
+
 app = typer.Typer(
     name="binsight",
     help="Sort garbage by sight: say what a photo of waste is made of.",
@@ -86,6 +88,14 @@ app.command("bench")(bench.bench)
 app.command("info")(info.info)
 
 
+def _said(error: Exception) -> str:
+    """The message; of an error in a worker process, PyTorch makes it the end of a traceback."""
+    text = str(error)
+    if IN_WORKER not in text:
+        return text
+    return text.rstrip().rpartition("\n")[2].partition(": ")[2]
+
+
 def main() -> None:
     """Run the command line."""
     try:
@@ -98,6 +108,6 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except (BinsightError, OSError) as error:  # OSError: a full disk, a folder of others
-        message = printable(" ".join(str(error).split()))
+        message = printable(" ".join(_said(error).split()))
         sys.stderr.write(f"binsight: {message}\n")
         sys.exit(2)

@@ -97,12 +97,21 @@ class AskedTraining:
             SplitError: no train or val part.
             UsageError, TrainingError, RunError, BundleError: see `check_early`.
         """
-        from binsight.training.run import weights_of
+        from binsight.training.run import open_run, weights_of
 
+        if "train" not in split.parts and split.folds:
+            raise UsageError(
+                f"{self.split} has folds; train one with --fold {split.folds[0]}, or all with "
+                f"--folds {len(split.folds)}"
+            )
         for part in ("train", "val"):
             split.paths(part)
         weights = weights_of(self.weights)
         recipe = self.recipe_from(weights)
+        if weights != self.weights:
+            its = open_run(Path(self.weights)).recipe.architecture
+            if its != recipe.architecture:
+                raise UsageError(f"{self.weights} is a {its}; train on from it with --arch {its}")
         check_early(recipe, split, weights, self.teachers)
         return weights, recipe
 
@@ -120,6 +129,8 @@ class AskedTraining:
             raise UsageError(f"{out} is the mean of runs; train on from it with --weights {out}")
         if begun.refit:
             raise UsageError(f"{out} has a refit head; train on from it with --weights {out}")
+        if self.fold is not None and self.split is None:
+            raise UsageError(f"--fold goes with --split; leave it out, {out} keeps its own split")
         asked = self.recipe or self.arch or self.changes
         if asked and self.recipe_from(begun.weights) != run.recipe:
             raise UsageError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -15,7 +16,7 @@ from binsight.errors import SplitError, UsageError
 from .extras import needs_extra
 from .labels import check_nothing_lost, doubted_labels, write_issues
 from .progress import reporting
-from .results import refuse_among
+from .results import check_file, refuse_among
 from .terminal import columns, padded, printable
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from binsight.data.check import Report
     from binsight.data.relabel import LabelIssue
     from binsight.data.split import Split
+
+LONGEST_ROW = 1000  # letters; --json has all of it
 
 app = typer.Typer(help="Look at photos, split them, fetch them.", no_args_is_help=True)
 
@@ -80,6 +83,9 @@ def check_photos(
     from binsight.data.catalog import write_catalog
     from binsight.data.check import check, check_sheet, contact_sheet
 
+    given = [*photos, *([corrections] if corrections else [])]
+    if catalog:
+        check_file(catalog, "--catalog", given)
     if sheet:
         check_sheet(sheet)
         refuse_among(sheet, photos, "--sheet")
@@ -111,10 +117,11 @@ def _doubt(issue: LabelIssue) -> str:
 
 
 def _print_report(report: Report) -> None:
-    names = max(20, *(columns(row.name) for row in report.classes))
+    names = max(20, *(columns(printable(row.name)) for row in report.classes))
     typer.secho(f"{padded('class', names)} {'photos':>8} {'share':>7}", bold=True)
     for row in report.classes:
-        typer.echo(f"{padded(row.name, names)} {row.photos:>8,} {row.share:>7.1%}")
+        name = padded(printable(row.name), names)
+        typer.echo(f"{name} {row.photos:>8,} {row.share:>7.1%}")
     typer.echo(f"{padded('all', names)} {report.photos:>8,}")
     _print_list("unreadable or left out", (f"{p.path}: {p.reason}" for p in report.problems))
     _print_list("tiny", (f"{p.path} ({p.width} x {p.height})" for p in report.tiny))
@@ -135,7 +142,8 @@ def _print_list(title: str, items: Iterable[str], *, most: int = 10) -> None:
         return
     typer.secho(f"\n{title}: {len(rows):,}", bold=True)
     for row in rows[:most]:
-        typer.echo(f"  {printable(row)}")
+        shown = printable(row)
+        typer.echo(f"  {shown if len(shown) <= LONGEST_ROW else shown[:LONGEST_ROW] + ' ...'}")
     if len(rows) > most:
         typer.echo(f"  ... and {len(rows) - most:,} more (--json lists all)")
 
@@ -176,6 +184,8 @@ def split_photos(
 
     if folds is not None and ratios:
         raise UsageError("--folds are equal parts; leave --ratios out, or --folds")
+    files = [Path(item.partition("=")[2]) for item in lists or [] if "=" in item]
+    check_file(out, "--out", [*photos, *files, *([corrections] if corrections else [])])
     shares = _parse_ratios(ratios) if ratios else None
     named = _read_lists(lists or [])
     catalog = scanned(photos, _decisions(corrections))
@@ -226,16 +236,20 @@ def _names(item: str, part: str, file: Path) -> list[str]:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise SplitError(f"--list {item}: {error}") from error
-    if lines and lines[0] == ",".join(COLUMNS):
+    if set(COLUMNS) <= set(next(csv.reader(lines[:1]), [])):
         return list(read_split(file).paths(part))
-    return [line.strip() for line in lines if line.strip()]
+    names = [line.strip() for line in lines if line.strip()]
+    if not names:
+        raise SplitError(f"--list {item}: the file names no photo")
+    return names
 
 
 def _print_split(split: Split, catalog: Catalog, out: Path) -> None:
     counts = split.counts()
     classes = sorted(set(split.label_of.values()))
-    widths = {name: max(7, columns(name)) for name in classes}
-    head = " ".join(" " * (widths[name] - columns(name)) + name for name in classes)
+    shown = {name: printable(name) for name in classes}
+    widths = {name: max(7, columns(shown[name])) for name in classes}
+    head = " ".join(" " * (widths[name] - columns(shown[name])) + shown[name] for name in classes)
     typer.secho(f"{'part':10} {head} {'all':>8}", bold=True)
     for part, row in counts.items():
         cells = " ".join(f"{row[name]:>{widths[name]},}" for name in classes)
@@ -263,7 +277,8 @@ def fetch_photos(
         with reporting("downloading", unit="bytes") as report:
             result = fetch(source, out, sha256=sha256, progress=report)
     for name, count in result.classes.items():
-        typer.echo(f"{name:20} {count:>8,}")
+        typer.echo(f"{padded(printable(name), 20)} {count:>8,}")
     if result.ignored:
-        typer.echo(f"left out {result.ignored:,} files that are no photos of a class")
+        such = f", such as {printable(result.example)}" if result.example else ""
+        typer.echo(f"left out {result.ignored:,} files that are no photos of a class{such}")
     typer.echo(f"{result.photos:,} photos in {result.folder}")

@@ -13,7 +13,7 @@ from binsight.runtime import is_bundle
 
 from .asked_training import STUDENT, AskedTraining, parse_shares
 from .extras import needs_extra
-from .train import calm_lightning, check_accelerator, finish
+from .train import begin, calm_lightning, check_accelerator, finish
 from .train_options import (
     Accelerator,
     Arch,
@@ -26,6 +26,7 @@ from .train_options import (
 )
 
 if TYPE_CHECKING:
+    from binsight.data.catalog import Catalog
     from binsight.data.relabel import LabelIssue
     from binsight.data.split import Split
     from binsight.training.run import Run
@@ -43,7 +44,7 @@ def distill(
     ] = None,
     photos: Annotated[
         list[Path] | None,
-        typer.Option(help="Folders or CSV files; else those of the first teacher."),
+        typer.Option(help="Folders or CSV files; without --split where the teacher's are now."),
     ] = None,
     split: Annotated[Path | None, typer.Option(help="Of these photos; else the teacher's.")] = None,
     recipe: Annotated[
@@ -79,11 +80,12 @@ def distill(
         if resume and has_run(out):
             run = open_run(out)
             asked.check_begun(run)
+            catalog = run.photos(asked.photos)
         else:
-            run = _new(asked)
+            run, catalog = _new(asked)
         finish(
             run,
-            asked.photos,
+            catalog,
             again="distill",
             workers=workers,
             accelerator=accelerator,
@@ -91,18 +93,23 @@ def distill(
         )
 
 
-def _new(asked: AskedTraining) -> Run:
-    from binsight.training.run import check_unused, create_run
+def _new(asked: AskedTraining) -> tuple[Run, Catalog]:
+    from binsight.training.run import check_unused, matching_catalog
 
     if not asked.teachers:
         raise UsageError("give one or more trained runs or bundles: binsight distill accurate")
-    if bool(asked.photos) != (asked.split is not None):
-        raise UsageError("--photos and --split belong together; leave both out for the teacher's")
+    if asked.split and not asked.photos:
+        raise UsageError("--split needs the --photos that it is of; leave it out for the teacher's")
     check_unused(asked.out)
     parts = asked.parts()
-    lesson = _Lesson(asked.photos, parts, {}, ()) if parts else _of_run(asked.teachers[0])
+    if parts:
+        lesson = _Lesson(asked.photos, parts, {}, ())
+    else:
+        lesson = _of_run(asked.teachers[0])
+        lesson = lesson._replace(sources=asked.photos or lesson.sources)
     weights, recipe = asked.starting_point(lesson.split)
-    return create_run(
+    catalog = matching_catalog(lesson.sources, lesson.split, lesson.decisions)
+    run = begin(
         asked.out,
         recipe=recipe,
         split=lesson.split,
@@ -112,6 +119,7 @@ def _new(asked: AskedTraining) -> Run:
         teachers=asked.teachers,
         decisions=lesson.decisions,
     )
+    return run, catalog
 
 
 class _Lesson(NamedTuple):

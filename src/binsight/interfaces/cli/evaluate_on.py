@@ -118,8 +118,15 @@ def plan_home(
     try:
         catalog, parts, chosen = _catalog(asked.run, photos, split, part, corrections)
         found = len(catalog.photos)
+        of_run, learned = asked.run is not None and parts == asked.run.split, 0
         if asked.run and parts is None:
             catalog = _without_learned(asked.run, catalog)
+            learned = found - len(catalog.photos)
+        elif asked.run and parts and of_run:
+            whole = parts
+            parts = _without_learned_before(asked.run, catalog, whole, chosen)
+            learned = len(whole.paths(chosen)) - len(parts.paths(chosen))
+            _say_learned(asked.run, learned, f"its part {chosen}")
     except DataError as error:
         if is_named or not is_elsewhere:
             raise
@@ -129,8 +136,7 @@ def plan_home(
     name = " + ".join(map(_name, sources)) + (f" ({chosen})" if parts else "")
     if parts is None and catalog.digest in asked.catalogs:
         _warn(f"{name}: the bundle was made from these very photos, and knows most of them")
-    of_run = asked.run is not None and parts == asked.run.split
-    return HomePlan(name, catalog, parts, chosen, of_run, found - len(catalog.photos))
+    return HomePlan(name, catalog, parts, chosen, of_run, learned)
 
 
 def _catalog(
@@ -167,6 +173,20 @@ def _catalog(
         # Its own photos, most of which it has learned.
         return catalog, run.split, choose_part(run.split)
     return run.photos(photos), run.split, part or choose_part(run.split)
+
+
+def _without_learned_before(run: Run, catalog: Catalog, parts: Split, chosen: str) -> Split:
+    """The run's own split, without photos that its first weights have learned from."""
+    part_of = parts.part_of
+    own = {one.sha256 for one in catalog.photos if part_of[one.path] == "train"}
+    before = {one.path for one in catalog.photos if one.sha256 in run.learned - own}
+    shown = set(parts.paths(chosen))
+    if shown <= before:
+        raise UsageError(
+            f"the weights that {run.folder} began with have learned all photos of its {chosen} "
+            "part; name others, or a --split that they have in common"
+        )
+    return parts.without(before & shown)
 
 
 def _check_not_learned(run: Run, catalog: Catalog, parts: Split, chosen: str) -> None:

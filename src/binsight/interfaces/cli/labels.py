@@ -34,14 +34,18 @@ def doubted_labels(
         decisions: about labels, made before.
     """
     with needs_extra("labels"):
-        from binsight.data.relabel import DROP, decision_of
+        from binsight.data.relabel import DROP, check_class_names, decision_of
         from binsight.evaluation.label_issues import find_label_issues, with_labels_of
         from binsight.evaluation.scored import read_predictions
 
+        check_class_names(catalog)
         decided = decision_of(decisions)
         dropped = frozenset(path for path, decision in decided.items() if decision == DROP)
         scored = read_predictions(labels / OUT_OF_FOLD if labels.is_dir() else labels)
-        found = find_label_issues(with_labels_of(catalog, scored, dropped=dropped))
+        there = with_labels_of(catalog, scored, dropped=dropped)
+        if gone := len(set(scored.paths) - set(there.paths) - dropped):
+            typer.secho(f"note: {gone:,} photos are not there any more", fg="yellow", err=True)
+        found = find_label_issues(there)
     return tuple(issue for issue in found if issue.path not in decided)
 
 

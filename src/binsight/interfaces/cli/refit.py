@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,7 +55,7 @@ def refit(
             made = refit_head(
                 out, opened, opened.photos(tuple(photos or ())), report=report, **options
             )
-    _tell(run, made, f"; next: binsight evaluate {out}")
+    _tell(run, made, f"; next: binsight evaluate {shlex.quote(str(out))}")
 
 
 def _refit_folds(
@@ -77,9 +78,8 @@ def _refit_folds(
     try:
         made = refit_folds(out, folds, catalog, resume=resume, around=around, tell=tell, **options)
     except KeyboardInterrupt:
-        typer.echo(
-            f"interrupted; go on with: binsight refit {folder} --out {out} --resume", err=True
-        )
+        again = shlex.join(["binsight", "refit", str(folder), "--out", str(out), "--resume"])
+        typer.echo(f"interrupted; go on with: {again}", err=True)
         raise typer.Exit(130) from None
     report_folds(made, catalog)
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from binsight.data.catalog import is_table, list_photos
 from binsight.errors import UsageError
+from binsight.files import check_writable
 from binsight.images import PHOTO_SUFFIXES
 
 from .photo_paths import is_listed
 from .sorting import is_inside
 
-__all__ = ["check_folder", "refuse_among", "refuse_photo"]
+__all__ = ["check_file", "check_folder", "refuse_among", "refuse_photo"]
 
 
 def check_folder(folder: Path, photos: Iterable[Path]) -> None:
@@ -29,15 +31,56 @@ def check_folder(folder: Path, photos: Iterable[Path]) -> None:
     refuse_among(folder, photos, "--out")
 
 
+def check_file(file: Path, option: str, inputs: Iterable[Path]) -> None:
+    """Make sure that a file of results can be written, and is none of those that are read.
+
+    Args:
+        file: that need not exist.
+        option: that names it.
+        inputs: files and folders that were given.
+
+    Raises:
+        UsageError: it cannot, or it is.
+    """
+    refuse_photo(file, option)
+    inputs = list(inputs)
+    if any(_is_same(file, given) for given in inputs):
+        raise UsageError(f"{option} {file} is what is read; give another file")
+    try:
+        check_writable(file)
+    except OSError as error:
+        reason = error.strerror or error
+        raise UsageError(f"{option} {file} cannot be written ({reason}); give another") from error
+
+
+def _is_same(file: Path, given: Path) -> bool:
+    return file.exists() and given.exists() and file.samefile(given)
+
+
 def refuse_among(path: Path, photos: Iterable[Path], option: str) -> None:
-    """Make sure that a result lies in no folder of photos.
+    """Make sure that a result lies in no folder of photos, also not of those that a CSV names.
 
     Raises:
         UsageError: it would.
     """
     for given in photos:
-        if is_listed(given) and is_inside(path, given):
-            raise UsageError(f"{path} lies in {given}; give {option} elsewhere")
+        for folder in _folders_of(given):
+            if is_inside(path, folder):
+                raise UsageError(f"{path} lies in {folder}; give {option} elsewhere")
+
+
+def _folders_of(given: Path) -> set[Path]:
+    """Folders that photos are looked for in."""
+    if is_listed(given):
+        return {given}
+    if not (is_table(given) and given.is_file()):
+        return set()
+    root, listed, _ = list_photos([given])
+    found = set()
+    for one in listed:
+        folder = (root / one.path).parent
+        found.add(folder.parent if folder.name == one.label else folder)
+    return found
 
 
 def refuse_photo(file: Path, option: str) -> None:

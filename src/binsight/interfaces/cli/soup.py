@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -58,7 +59,8 @@ def soup(
     taken = sum(one.taken for one in made.tasted)
     typer.echo(
         f"wrote {out}: the mean of {taken} of {len(runs)} runs; of {made.photos} validation photos "
-        f"{_scored(made.score)}; next: binsight evaluate {out}"
+        f"{_scored(made.score)}; next: binsight evaluate "
+        f"{shlex.quote(str(out))}"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -27,6 +28,8 @@ from .train_options import (
 )
 
 if TYPE_CHECKING:
+    from binsight.data.catalog import Catalog
+    from binsight.data.split import Split
     from binsight.training.run import Run
 
 # Lightning's advice on what is so on purpose, and its own deprecations.
@@ -118,29 +121,30 @@ def train(
         if resume and has_run(out):
             run = open_run(out)
             asked.check_begun(run)
+            catalog = run.photos(asked.photos)
         else:
-            run = _new(asked)
-        finish(run, asked.photos, **options)
+            run, catalog = _new(asked, resume=resume)
+        finish(run, catalog, **options)
 
 
-def finish(run: Run, photos: tuple[Path, ...], *, again: str = "train", **options: Any) -> None:
+def finish(run: Run, catalog: Catalog, *, again: str = "train", **options: Any) -> None:
     """Train a run to its end, and say what comes next.
 
     Args:
         run: new, or with epochs behind it.
-        photos: where they are now; empty if they have not moved.
+        catalog: its photos.
         again: the command that goes on if this one is interrupted.
         options: of `binsight.training.train.train`.
     """
     from binsight.training import train as training
 
-    out = run.folder
-    log_to(out / "log.txt")
+    out = shlex.quote(str(run.folder))
+    log_to(run.folder / "log.txt")
     try:
         with reporting("computing features") as report:
             best = training.train(
                 run,
-                run.photos(photos),
+                catalog,
                 resume=run.last.is_file(),
                 # Lightning's bar writes to stdout, which a pipe or file should not get.
                 progress=sys.stderr.isatty() and sys.stdout.isatty(),
@@ -150,7 +154,9 @@ def finish(run: Run, photos: tuple[Path, ...], *, again: str = "train", **option
     except KeyboardInterrupt:
         typer.echo(f"interrupted; go on with: binsight {again} --out {out} --resume", err=True)
         raise typer.Exit(130) from None
-    typer.echo(f"best validation accuracy {best:.2%}; next: binsight evaluate {out}")
+    back = run.recipe.interpolation
+    note = f", before it went back to {back:g} of the way" if back < 1 else ""
+    typer.echo(f"best validation accuracy {best:.2%}{note}; next: binsight evaluate {out}")
 
 
 def check_accelerator(name: str) -> None:
@@ -167,18 +173,22 @@ def check_accelerator(name: str) -> None:
         raise UsageError("--accelerator gpu: PyTorch finds none; give auto or cpu")
 
 
-def _new(asked: AskedTraining) -> Run:
-    from binsight.training.run import check_unused, create_run
+def _new(asked: AskedTraining, *, resume: bool) -> tuple[Run, Catalog]:
+    from binsight.training.run import check_unused, matching_catalog
 
     if not asked.photos or asked.split is None:
+        if resume:
+            raise UsageError(f"{asked.out} holds no run to go on with; begin one without --resume")
         raise UsageError(
             "give photos and --split; make one with: binsight data split PHOTOS --out split.csv"
         )
-    check_unused(asked.out)
+    check_unused(asked.out, resumable=not resume)
     parts = asked.parts()
     assert parts is not None
     weights, recipe = asked.starting_point(parts)
-    return create_run(
+    decisions = asked.decisions()
+    catalog = matching_catalog(asked.photos, parts, decisions)
+    run = begin(
         asked.out,
         recipe=recipe,
         split=parts,
@@ -186,8 +196,28 @@ def _new(asked: AskedTraining) -> Run:
         weights=weights,
         shares=asked.shares,
         teachers=asked.teachers,
-        decisions=asked.decisions(),
+        decisions=decisions,
     )
+    return run, catalog
+
+
+def begin(out: Path, *, split: Split, **options: Any) -> Run:
+    """Make the folder of a run, and say if photos that it learns are among those that judge it.
+
+    Args:
+        out: new or empty.
+        split: with the parts train and val.
+        options: of `binsight.training.run.create_run`.
+    """
+    from binsight.training.run import create_run
+
+    if torn := split.straddling():
+        typer.secho(
+            f"note: {len(torn)} duplicate groups are in more than one part, which flatters",
+            fg="yellow",
+            err=True,
+        )
+    return create_run(out, split=split, **options)
 
 
 def calm_lightning() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -67,7 +68,8 @@ def cross_validate(
         if random:
             _train(random, catalog, "random fold", options)
     except KeyboardInterrupt:
-        typer.echo(f"interrupted; go on with: binsight train --out {out} --resume", err=True)
+        again = f"binsight train --out {shlex.quote(str(out))} --resume"
+        typer.echo(f"interrupted; go on with: {again}", err=True)
         raise typer.Exit(130) from None
     report_folds(work, catalog, random)
 
@@ -89,9 +91,14 @@ def _check_begun(asked: AskedTraining, folds: int | None, work: Folds) -> None:
 
 def _new(asked: AskedTraining, folds: int | None) -> tuple[Catalog, Folds]:
     from binsight.training.folds import create_folds, first_weights, has_folds
+    from binsight.training.run import has_run
 
     if has_folds(asked.out):
         raise UsageError(f"{asked.out} holds folds; go on with --resume, or choose another --out")
+    if has_run(asked.out):
+        raise UsageError(
+            f"{asked.out} holds a run and no folds; leave --folds out, or choose --out"
+        )
     if not asked.photos or folds is None:
         raise UsageError("give photos and --folds, such as: binsight train PHOTOS --folds 5")
     recipe = asked.recipe_from(asked.weights)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from binsight.errors import UsageError
-from binsight.interfaces.cli.results import check_folder, refuse_among, refuse_photo
+from binsight.interfaces.cli.results import check_file, check_folder, refuse_among, refuse_photo
 
 
 @pytest.fixture
@@ -43,3 +43,28 @@ def test_a_photo_is_not_written_over(photos: Path) -> None:
         refuse_photo(photos / "glass" / "1.jpg", "--out")
     refuse_photo(photos / "new.jpg", "--out")
     refuse_photo(photos.parent / "check.json", "--out")
+
+
+def test_results_do_not_lie_among_photos_that_a_csv_names(photos: Path) -> None:
+    folder = photos.parent
+    (folder / "list.csv").write_text("path,label\nphotos/glass/1.jpg,glass\n")
+    (folder / "flat.csv").write_text("path,label\nphotos/glass/1.jpg,bottle\n")
+    for path in (photos / "report", photos / "glass" / "report"):
+        with pytest.raises(UsageError, match=r"lies in .*photos; give --out elsewhere"):
+            check_folder(path, [folder / "list.csv"])
+    check_folder(folder / "report", [folder / "list.csv"])
+    check_folder(photos / "report", [folder / "flat.csv"])
+
+
+def test_what_is_read_is_not_written_over(photos: Path) -> None:
+    listed = photos.parent / "list.csv"
+    listed.touch()
+    (photos.parent / "link.csv").symlink_to(listed)
+    for name in ("list.csv", "link.csv"):
+        with pytest.raises(UsageError, match="is what is read; give another file"):
+            check_file(photos.parent / name, "--out", [photos, listed])
+    check_file(photos.parent / "new" / "split.csv", "--out", [photos, listed])
+    with pytest.raises(UsageError, match=r"cannot be written .*; give another"):
+        check_file(listed / "split.csv", "--out", [])
+    with pytest.raises(UsageError, match="is a picture"):
+        check_file(photos / "glass" / "1.jpg", "--out", [])
