@@ -140,6 +140,8 @@ def finish(run: Run, catalog: Catalog, *, again: str = "train", **options: Any) 
 
     out = shlex.quote(str(run.folder))
     log_to(run.folder / "log.txt")
+    if options.get("cache") and not run.recipe.views:
+        typer.secho("note: --cache keeps nothing of endless views; see views in a recipe", err=True)
     try:
         with reporting("computing features") as report:
             best = training.train(
