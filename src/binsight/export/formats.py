@@ -282,8 +282,7 @@ def _check_place(chosen: Format, out: Path) -> None:
     if chosen.is_folder and out.is_file():
         raise UsageError(f"{out} is a file, and {chosen.name} is a folder; give another --out")
     try:
-        if not chosen.is_folder:
-            check_writable(out)
+        check_writable(sidecar_of(out) if chosen.is_folder else out)
     except OSError as error:
         raise UsageError(
             f"{out} cannot be written ({error.strerror or error}); give another --out"

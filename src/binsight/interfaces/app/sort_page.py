@@ -18,7 +18,7 @@ __all__ = ["show"]
 
 UPLOAD, CAMERA, EXAMPLE = ":material/upload: Upload", ":material/photo_camera: Camera", "Example"
 NO_BINS = "No bins, just the material"
-KINDS = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif"]
+KINDS = ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "avif"]
 MOST_PHOTOS = 200
 
 
