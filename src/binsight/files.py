@@ -25,6 +25,9 @@ __all__ = [
 ]
 
 
+LONGEST_SUFFIX = 16
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it onto ``path`` if the block succeeds.
@@ -34,9 +37,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: ``path`` is a folder, or a device or pipe, which a file would take the place of.
     """
-    path = Path(os.path.realpath(path)) if path.is_symlink() else path
-    if path.exists() and not path.is_file():
-        raise FileExistsError(errno.EEXIST, "Not a regular file", str(path))
+    path = _checked_target(path)
     with _beside(path) as temporary:
         yield temporary
         temporary.chmod(0o666 & ~_umask())
@@ -66,10 +67,20 @@ def creating(path: Path) -> Iterator[Path]:
                 raise
 
 
+def _checked_target(path: Path) -> Path:
+    """The file that a path means, through a link, if it is one or will be."""
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        raise FileExistsError(errno.EEXIST, "Not a regular file", str(path))
+    return path
+
+
 @contextmanager
 def _beside(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".binsight-", suffix=path.suffix, dir=path.parent)
+    suffix = path.suffix if len(path.suffix) <= LONGEST_SUFFIX else ""  # names have an end
+    handle, name = tempfile.mkstemp(prefix=".binsight-", suffix=suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -144,8 +155,7 @@ def check_writable(path: Path) -> None:
     Raises:
         OSError: it cannot, or something else than a file is there.
     """
-    if path.exists() and not path.is_file():
-        raise FileExistsError(errno.EEXIST, "Not a regular file", str(path))
+    path = _checked_target(path)
     there = next(one for one in path.absolute().parents if one.exists())
     with tempfile.TemporaryFile(dir=there):
         pass

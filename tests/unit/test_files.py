@@ -152,6 +152,13 @@ def test_through_a_link_its_file_is_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "real" / "a.txt").read_text() == "new"
 
 
+def test_where_a_link_leads_is_what_has_to_be_writable(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link.txt").symlink_to(tmp_path / "file" / "a.txt")
+    with pytest.raises(OSError, match="Not a directory"):
+        check_writable(tmp_path / "link.txt")
+
+
 def test_a_draft_that_fails_leaves_nothing(tmp_path: Path) -> None:
     def fill() -> None:
         with drafting(tmp_path / "out") as draft:

@@ -298,17 +298,18 @@ def _deal(photos: Sequence[Photo], ratios: Mapping[str, float], seed: int) -> di
         for part, share in ratios.items()
     }
     parts: dict[str, str] = {}
-    leftovers = dict.fromkeys(ratios, 0)  # photos of which each part missed less than one
+    leftovers = dict.fromkeys(ratios, 0)  # photos in groups of which each part missed less
 
     def lack(part: str) -> tuple[float, int]:
         of_these = sum(missing[part][label] for label in labels)
         # By order alone, every class would give its last photos to the same part.
-        return of_these, -leftovers[part] if of_these < 1 else 0
+        return of_these, -leftovers[part] if of_these < len(group) else 0
 
     for group in sorted(groups.values(), key=lambda one: (-len(one), _shuffled(seed, one))):
         labels = sorted({photo.label for photo in group})  # sums of floats depend on their order
         part = max(ratios, key=lack)
-        leftovers[part] += lack(part)[0] < 1
+        if lack(part)[0] < len(group):
+            leftovers[part] += len(group)
         for photo in group:
             parts[photo.path] = part
             missing[part][photo.label] -= 1

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from binsight.errors import TrainingError, UsageError
 
 from .metrics import Interval, bootstrapped, of_share
-from .resampling import Resampler
+from .resampling import Resampler, pictures_of
 
 __all__ = ["Acceptance", "NoveltyMetrics", "acceptance", "novelty_metrics"]
 
@@ -164,16 +164,24 @@ def acceptance(
     right, sure = int((sure_n & correct_n).sum()), int(sure_n.sum())
     cell_n = np.where(sure_n, np.where(correct_n, 0, 1), 2)
     resampler = Resampler(cell_n, group_n, 3)
-    worth = resampler.pictures / photos
+    worth_of_sure = _worth(group_n, sure_n) if sure else 1.0
     drawn_r3 = resampler.draw(np.random.default_rng(seed), resamples)
     sure_r = drawn_r3[:, 0] + drawn_r3[:, 1]
     some_r = sure_r > 0
     share_r = drawn_r3[some_r, 0] / sure_r[some_r]
     return Acceptance(
         photos=photos,
-        coverage=of_share(sure, photos, sure_r / drawn_r3.sum(axis=1), worth=worth),
-        accuracy=of_share(right, sure, share_r, worth=worth) if sure else None,
+        coverage=of_share(
+            sure, photos, sure_r / drawn_r3.sum(axis=1), worth=resampler.pictures / photos
+        ),
+        accuracy=of_share(right, sure, share_r, worth=worth_of_sure) if sure else None,
     )
+
+
+def _worth(group_n: NDArray[np.int64] | None, among_n: NDArray[np.bool_]) -> float:
+    """Pictures for each of some photos."""
+    photos = int(among_n.sum())
+    return pictures_of(None if group_n is None else group_n[among_n], photos) / photos
 
 
 def _check_resamples(resamples: int) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast, overload
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
+from PIL import Image
 
 from binsight.bundle import (
     INPUT,
@@ -129,12 +130,12 @@ class Classifier:
             batch: photos in one run of the graph.
 
         Raises:
-            UsageError: a batch of less than one photo, or a single path or photo.
+            UsageError: a batch of less than one photo; or no list, but a path, bytes or an image.
             NotABundleError: an answer is no number.
         """
         if batch < 1:
             raise UsageError(f"a batch of {batch} photos; give 1 or more")
-        if isinstance(photos, str | bytes | bytearray):
+        if isinstance(photos, str | bytes | bytearray | os.PathLike | Image.Image):
             raise UsageError("this is one photo; give a list of photos, or use classify")
         yield from answer_each(photos, self._prepared, self._predictions, batch=batch)
 

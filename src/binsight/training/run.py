@@ -180,10 +180,13 @@ def matching_catalog(
     catalog = corrected(scan(sources, duplicates=False), decisions)
     if catalog.digest == split.catalog_digest:
         for photo in catalog.photos:
-            if split.label_of[photo.path] != photo.label:
+            its = split.label_of.get(photo.path)
+            if its is None:
+                raise SplitError(f"{photo.path} has no row in the split; put it back, as unused")
+            if its != photo.label:
                 raise SplitError(
-                    f"{photo.path} is {photo.label}, and {split.label_of[photo.path]} in the "
-                    "split, where labels cannot be changed; decide them in a file of --corrections"
+                    f"{photo.path} is {photo.label}, and {its} in the split, where labels cannot "
+                    "be changed; decide them in a file of --corrections"
                 )
         return catalog
     here = {photo.path: photo.label for photo in catalog.photos}

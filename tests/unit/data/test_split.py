@@ -431,6 +431,13 @@ def test_what_is_left_over_of_classes_goes_to_different_folds(classes, photos, f
         assert max(of_class) - min(of_class) <= 1
 
 
+def test_groups_that_are_left_over_go_to_different_folds_too():
+    rows = [(f"class{n}/{k}.jpg", n * 10 + k // 2) for n in range(10) for k in range(6)]
+    split = split_into_folds(catalog_of(*rows), 5, seed=0)
+    sizes = [len(split.paths(f"fold{number}")) for number in range(5)]
+    assert max(sizes) - min(sizes) <= 4
+
+
 def test_parts_of_equal_ratios_are_nearly_equal():
     parts = split_by_ratios(singles(a=9, b=9, c=9, d=9, e=9, f=9), DEFAULT_RATIOS, seed=0)
     assert {part: len(parts.paths(part)) for part in parts.parts} == {

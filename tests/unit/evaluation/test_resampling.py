@@ -84,6 +84,15 @@ def test_sure_and_strange_are_counted_by_picture_too():
     assert copied.accuracy
     assert copied.accuracy.low == pytest.approx(once.accuracy.low, abs=0.02)
 
+    # Of sure answers the pictures among them count, however many copies the others have.
+    lone = np.arange(5)
+    few = acceptance(
+        np.repeat([True, False], [5, 95]),
+        np.repeat([True, False], [5, 95]),
+        group_n=np.concatenate([lone, np.full(95, 99)]),
+    )
+    assert few.accuracy == acceptance(np.ones(5, np.bool_), np.ones(5, np.bool_)).accuracy
+
     known, strange = RANDOM.normal(size=PHOTOS), RANDOM.normal(1.0, size=PHOTOS)
     told = novelty_metrics(known, strange, resamples=300)
     again = novelty_metrics(

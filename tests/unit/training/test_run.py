@@ -296,6 +296,12 @@ def test_labels_that_were_changed_in_the_split_are_not_ignored(split: Split, pho
         matching_catalog((photos,), edited)
 
 
+def test_a_row_that_is_gone_from_the_split_is_told_of(split: Split, photos: Path) -> None:
+    labels = {path: label for path, label in split.label_of.items() if path != "glass/1.png"}
+    with pytest.raises(SplitError, match=r"glass/1\.png has no row in the split"):
+        matching_catalog((photos,), replace(split, label_of=labels))
+
+
 def test_a_decision_about_a_photo_that_cannot_be_read_is_no_reason(
     tmp_path: Path, photos: Path
 ) -> None:

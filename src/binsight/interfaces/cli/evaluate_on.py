@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from binsight.errors import DataError, UsageError
+from binsight.errors import DataError, SplitError, UsageError
 from binsight.files import file_digest
 
 from .progress import reporting
@@ -182,7 +182,7 @@ def _without_learned_before(run: Run, catalog: Catalog, parts: Split, chosen: st
     before = {one.path for one in catalog.photos if one.sha256 in run.learned - own}
     shown = set(parts.paths(chosen))
     if shown <= before:
-        raise UsageError(
+        raise SplitError(
             f"the weights that {run.folder} began with have learned all photos of its {chosen} "
             "part; name others, or a --split that they have in common"
         )

@@ -84,7 +84,7 @@ class _Namesakes:
 
     def __init__(self, place: Path) -> None:
         stem = place.stem
-        while len(os.fsencode(stem + place.suffix)) > LONGEST_FILE - ROOM_FOR_NUMBER:
+        while stem and len(os.fsencode(stem + place.suffix)) > LONGEST_FILE - ROOM_FOR_NUMBER:
             stem = stem[:-1]
         others = islice(numbered(stem, place.suffix), 1, None)
         self._untried = (place.with_name(name) for name in others)

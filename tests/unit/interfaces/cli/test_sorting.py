@@ -81,6 +81,14 @@ def test_long_names_leave_room_for_their_number(tmp_path: Path) -> None:
     assert sorted(files(tmp_path / "out").values()) == ["x", "y", "z"]
 
 
+def test_an_endless_suffix_leaves_room_for_no_stem(tmp_path: Path) -> None:
+    name = "a." + "b" * 252
+    into = sorter(tmp_path / "out")
+    copies = [into.copy(photo(tmp_path / one, name, one), "glass") for one in ("x", "y")]
+    assert [copy.read_text() for copy in copies] == ["x", "y"]
+    assert len({*copies}) == 2
+
+
 def test_a_photo_that_is_gone_is_an_error_of_that_photo(tmp_path: Path) -> None:
     with pytest.raises(UnreadableImageError, match=r"gone\.jpg: gone before it was copied"):
         sorter(tmp_path / "out").copy(tmp_path / "gone.jpg", "glass")
