@@ -21,6 +21,8 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from .errors import ImageError, ImageTooLargeError, UnreadableImageError
 
 __all__ = [
+    "HEIC",
+    "HEIC_SUFFIXES",
     "PHOTO_SUFFIXES",
     "ImageLimits",
     "ImageSource",
@@ -51,6 +53,11 @@ PHOTO_SUFFIXES = frozenset(
         *(".gif", ".bmp", ".tif", ".tiff", ".avif"),
     }
 )
+
+
+HEIC_SUFFIXES = frozenset({".heic", ".heif"})  # of phones; listed, so that somebody hears of it
+HEIC = 'HEIC cannot be read; save it as JPEG, or set the camera to "Most Compatible"'
+HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"mif1", b"msf1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,12 +200,16 @@ def _from_image(name: str, image: Image.Image, limits: ImageLimits) -> Image.Ima
 
 @contextmanager
 def _opened(name: str, data: bytes) -> Iterator[Image.Image]:
-    with _refusing(name), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+    is_heic = data[4:8] == b"ftyp" and data[8:12] in HEIC_BRANDS
+    with (
+        _refusing(name, is_heic=is_heic),
+        Image.open(io.BytesIO(data), formats=FORMATS) as image,
+    ):
         yield image
 
 
 @contextmanager
-def _refusing(name: str) -> Iterator[None]:
+def _refusing(name: str, *, is_heic: bool = False) -> Iterator[None]:
     """Turn whatever Pillow raises into an error of ours that names the photo."""
     try:
         with PILLOW_IS_QUIET:
@@ -210,7 +221,8 @@ def _refusing(name: str) -> Iterator[None]:
             f"{name}: more pixels than can be opened safely; shrink the photo"
         ) from error
     except UnidentifiedImageError as error:
-        raise UnreadableImageError(f"{name}: not an image that can be read") from error
+        reason = HEIC if is_heic else "not an image that can be read"
+        raise UnreadableImageError(f"{name}: {reason}") from error
     # Pillow's decoders raise nearly anything on broken input; one photo must not end a batch.
     except Exception as error:
         raise UnreadableImageError(f"{name}: broken image ({error})") from error

@@ -417,3 +417,9 @@ def test_overlapping_threads_leave_the_warning_filters_alone(monkeypatch):
     first_is_done.set()
     threads[1].join()
     assert warnings.filters == before
+
+
+def test_the_heic_of_a_phone_is_told_of_by_its_name():
+    data = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"
+    with pytest.raises(UnreadableImageError, match="HEIC cannot be read; save it as JPEG"):
+        decode(data)

@@ -22,7 +22,7 @@ from PIL import Image
 
 from binsight.errors import CatalogError, ImageError
 from binsight.files import replacing
-from binsight.images import PHOTO_SUFFIXES, decode, read_file, upright_size
+from binsight.images import HEIC_SUFFIXES, PHOTO_SUFFIXES, decode, read_file, upright_size
 
 __all__ = [
     "Catalog",
@@ -41,7 +41,7 @@ __all__ = [
 Progress = Callable[[int, int], None]
 COLUMNS = ("path", "label", "bytes", "width", "height", "sha256", "group")
 # Photos as phones and cameras keep them, which a person should hear of.
-FOREIGN = frozenset({".heic", ".heif", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf"})
+FOREIGN = HEIC_SUFFIXES | {".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf"}
 LISTED = PHOTO_SUFFIXES | FOREIGN
 
 

@@ -170,12 +170,7 @@ def _with_intervals(
     drawn_rk = resampler.draw(np.random.default_rng(seed), resamples)
     value_m1 = _scores(counts_k[np.newaxis], true_k, predicted_k, len(confusion_cc))
     drawn_mr = _scores(drawn_rk, true_k, predicted_k, len(confusion_cc))
-    accuracy = of_share(
-        int(np.trace(confusion_cc)),
-        len(scored),
-        drawn_mr[0],
-        worth=resampler.pictures / len(scored),
-    )
+    accuracy = of_share(scored.correct_n, drawn_mr[0], scored.group_n)
     others = zip(value_m1[1:, 0], drawn_mr[1:], strict=True)
     return [accuracy, *(bootstrapped(float(value), drawn_r) for value, drawn_r in others)]
 
@@ -188,27 +183,30 @@ def bootstrapped(value: float, drawn_r: NDArray[np.float64]) -> Interval:
 
 
 def of_share(
-    hits: int, photos: int, drawn_r: NDArray[np.float64], *, worth: float = 1.0
+    hit_n: NDArray[np.bool_],
+    drawn_r: NDArray[np.float64],
+    group_n: NDArray[np.int64] | None = None,
 ) -> Interval:
     """The interval of a share of photos: bootstrapped, but where that cannot be trusted.
 
-    Where few photos are hits, or few are not, too few kinds of resamples can be drawn, and of five
-    right answers none can be wrong. Then it is Wilson's (1927).
+    Where few pictures are hits, or few are not, too few kinds of resamples can be drawn, and of
+    five right answers none can be wrong. Then it is Wilson's (1927), of pictures.
 
     Args:
-        hits: photos that count.
-        photos: all, at least one.
+        hit_n: which photos count; at least one photo.
         drawn_r: the share in each resample (R,).
-        worth: pictures for each photo, at most 1; less where there are copies.
+        group_n: which are copies of one picture; see `Resampler`.
     """
-    share = hits / photos
-    if min(hits, photos - hits) * worth >= FEW:
+    share = float(hit_n.mean())
+    hits, misses = (
+        pictures_of(None if group_n is None else group_n[some_n], int(some_n.sum()))
+        for some_n in (hit_n, ~hit_n)
+    )
+    if min(hits, misses) >= FEW:
         return bootstrapped(share, drawn_r)
-    level = LEVEL_PERCENT / 100
-    pictures = max(1, round(photos * worth))
-    test = binomtest(round(share * pictures), pictures)
-    low, high = test.proportion_ci(level, method="wilson")
-    # Where the share of the pictures is rounded, that of the photos may lie beside it.
+    test = binomtest(hits, hits + misses)
+    low, high = test.proportion_ci(LEVEL_PERCENT / 100, method="wilson")
+    # The share of the photos may lie beside that of the pictures.
     return Interval(value=share, low=min(float(low), share), high=max(float(high), share))
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from binsight.errors import TrainingError, UsageError
 
 from .metrics import Interval, bootstrapped, of_share
-from .resampling import Resampler, pictures_of
+from .resampling import Resampler
 
 __all__ = ["Acceptance", "NoveltyMetrics", "acceptance", "novelty_metrics"]
 
@@ -104,17 +104,13 @@ def novelty_metrics(
     known_k, strange_k = (
         np.bincount(cells, minlength=len(value_k)) for cells in (known_cells, strange_cells)
     )
-    auroc, fpr = _figures(known_k, strange_k)
+    auroc, _ = _figures(known_k, strange_k)
+    passed_n = strange <= value_k[_border(known_k)]
     return NoveltyMetrics(
         known=len(known),
         strange=len(strange),
         auroc=bootstrapped(auroc, drawn_r2[:, 0]),
-        fpr_at_95_tpr=of_share(
-            round(fpr * len(strange)),
-            len(strange),
-            drawn_r2[:, 1],
-            worth=strange_r.pictures / len(strange),
-        ),
+        fpr_at_95_tpr=of_share(passed_n, drawn_r2[:, 1], strange_groups),
     )
 
 
@@ -123,12 +119,17 @@ def _figures(known_k: NDArray[np.int64], strange_k: NDArray[np.int64]) -> tuple[
     passed_k = np.cumsum(known_k)
     below_k = passed_k - known_k
     wins = (strange_k * (below_k + known_k / 2)).sum()
-    border = int(np.searchsorted(passed_k, TRUE_POSITIVES * passed_k[-1]))
     strangers = strange_k.sum()
     return (
         float(wins / (passed_k[-1] * strangers)),
-        float(strange_k[: border + 1].sum() / strangers),
+        float(strange_k[: _border(known_k) + 1].sum() / strangers),
     )
+
+
+def _border(known_k: NDArray[np.int64]) -> int:
+    """The lowest of the distinct novelties that accepts 95 % of the known photos."""
+    passed_k = np.cumsum(known_k)
+    return int(np.searchsorted(passed_k, TRUE_POSITIVES * passed_k[-1]))
 
 
 def acceptance(
@@ -161,27 +162,18 @@ def acceptance(
             "each for every photo, with at least one photo"
         )
     photos = len(sure_n)
-    right, sure = int((sure_n & correct_n).sum()), int(sure_n.sum())
     cell_n = np.where(sure_n, np.where(correct_n, 0, 1), 2)
     resampler = Resampler(cell_n, group_n, 3)
-    worth_of_sure = _worth(group_n, sure_n) if sure else 1.0
     drawn_r3 = resampler.draw(np.random.default_rng(seed), resamples)
     sure_r = drawn_r3[:, 0] + drawn_r3[:, 1]
     some_r = sure_r > 0
     share_r = drawn_r3[some_r, 0] / sure_r[some_r]
+    of_sure = None if group_n is None else group_n[sure_n]
     return Acceptance(
         photos=photos,
-        coverage=of_share(
-            sure, photos, sure_r / drawn_r3.sum(axis=1), worth=resampler.pictures / photos
-        ),
-        accuracy=of_share(right, sure, share_r, worth=worth_of_sure) if sure else None,
+        coverage=of_share(sure_n, sure_r / drawn_r3.sum(axis=1), group_n),
+        accuracy=of_share(correct_n[sure_n], share_r, of_sure) if sure_n.any() else None,
     )
-
-
-def _worth(group_n: NDArray[np.int64] | None, among_n: NDArray[np.bool_]) -> float:
-    """Pictures for each of some photos."""
-    photos = int(among_n.sum())
-    return pictures_of(None if group_n is None else group_n[among_n], photos) / photos
 
 
 def _check_resamples(resamples: int) -> None:

@@ -212,7 +212,7 @@ def measure_robustness(corrupted: Corrupted, *, seed: int = 0, resamples: int = 
     return Robustness(
         photos=photos,
         wanted=corrupted.wanted,
-        clean=of_share(int(clean_n.sum()), photos, clean_r, worth=resampler.pictures / photos),
+        clean=of_share(corrupted.clean_n, clean_r, corrupted.group_n),
         mean_accuracy=bootstrapped(mean, mean_r),
         retained=bootstrapped(mean / clean, mean_r[some_r] / clean_r[some_r]) if clean else None,
         accuracy=_by_both(corrupted, corrupted.correct_nfs.mean(axis=0)),

@@ -276,13 +276,16 @@ def check_request(chosen: Format, out: Path, precision: Precision) -> None:
 
 
 def _check_place(chosen: Format, out: Path) -> None:
-    """Make sure that nothing but an earlier export is replaced, and that it can be written."""
+    """Make sure that no folder but an earlier export is replaced, and that it can be written."""
     if out.is_dir() and not (chosen.is_folder and sidecar_of(out).is_file()):
         raise UsageError(f"{out} is a folder that no export wrote; give another --out")
     if chosen.is_folder and out.is_file():
         raise UsageError(f"{out} is a file, and {chosen.name} is a folder; give another --out")
     try:
-        check_writable(sidecar_of(out) if chosen.is_folder else out)
+        if not chosen.is_folder:
+            check_writable(out)
+        if chosen.name != "onnx":
+            check_writable(sidecar_of(out))
     except OSError as error:
         raise UsageError(
             f"{out} cannot be written ({error.strerror or error}); give another --out"

@@ -135,7 +135,9 @@ class Classifier:
         """
         if batch < 1:
             raise UsageError(f"a batch of {batch} photos; give 1 or more")
-        if isinstance(photos, str | bytes | bytearray | os.PathLike | Image.Image):
+        if isinstance(photos, str | bytes | bytearray | os.PathLike | Image.Image) or (
+            isinstance(photos, np.ndarray) and photos.ndim < 4
+        ):
             raise UsageError("this is one photo; give a list of photos, or use classify")
         yield from answer_each(photos, self._prepared, self._predictions, batch=batch)
 

@@ -103,6 +103,7 @@ def check_novelty(
     if not difference <= NOVELTY_TOLERANCE:
         raise ParityError(
             f"the novelty in the exported model differs by up to {difference:.2g} from what it was "
-            f"made of (allowed {NOVELTY_TOLERANCE:g}); no bundle was written"
+            f"made of (allowed {NOVELTY_TOLERANCE:g}); no bundle was written; a network that has "
+            "hardly learned tells photos so little apart: train it longer, or from weights"
         )
     return difference

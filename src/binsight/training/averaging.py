@@ -10,8 +10,8 @@ from torch import Tensor
 __all__ = ["moving_average"]
 
 
-def moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """How an average takes in the weights of one more step.
+def moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
+    """How averages take in the weights of one more step, in place.
 
     After n steps the average keeps min(``decay``, (1 + n) / (10 + n)) of itself, as TensorFlow's
     ``ExponentialMovingAverage`` does with ``num_updates``. By ``decay`` alone, a training of few
@@ -19,8 +19,9 @@ def moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     """
 
     @torch.no_grad()
-    def averaged(average: Tensor, current: Tensor, steps: Tensor) -> Tensor:
+    def update(averages: list[Tensor], weights: list[Tensor], steps: Tensor) -> None:
         kept = min(decay, float((1 + steps) / (10 + steps)))
-        return kept * average + (1 - kept) * current
+        for average, current in zip(averages, weights, strict=True):
+            average.copy_(kept * average + (1 - kept) * current)
 
-    return averaged
+    return update

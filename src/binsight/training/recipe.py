@@ -126,7 +126,7 @@ class Recipe(BaseModel):
         eval_size: side of the square that the trained model is shown, in pixels.
         eval_resize_to: shorter side before its centre is cropped, in pixels.
         epochs: passes over the training part, the warm-up included.
-        batch: photos a step; BatchNorm needs two.
+        batch: photos a step; BatchNorm needs two, unless it is frozen.
         seed: of every random choice.
         warmup_epochs: first epochs in which only the head learns.
         warmup_learning_rate: of the head in these epochs.
@@ -169,7 +169,7 @@ class Recipe(BaseModel):
     eval_size: Annotated[int, Field(ge=32, le=1024)] = 224
     eval_resize_to: Annotated[int, Field(ge=32, le=2048)] = 224
     epochs: Annotated[int, Field(ge=1)] = 15
-    batch: Annotated[int, Field(ge=2)] = 32
+    batch: Annotated[int, Field(ge=1)] = 32
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     warmup_epochs: Annotated[int, Field(ge=0)] = 0
     warmup_learning_rate: Positive = 1e-3

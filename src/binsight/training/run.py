@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -146,6 +145,11 @@ class Run:
             own |= _lines(before / LEARNED)
         own |= self.learned  # a resumed run may no longer find the one before it
         _write_learned(self.folder, own)
+
+    def learned_before(self, catalog: Catalog) -> frozenset[str]:
+        """SHA-256 of what its first weights have learned from, besides its own photos."""
+        parts = self.split.part_of
+        return self.learned - {one.sha256 for one in catalog.photos if parts[one.path] == "train"}
 
     def photos(self, sources: tuple[Path, ...] = ()) -> Catalog:
         """The photos of the run, checked against its split.
@@ -299,6 +303,10 @@ def check_first_weights(recipe: Recipe, weights: str) -> None:
         UsageError: stages would be frozen, or interpolated with, that never learned, or BatchNorm
             would need statistics that a bundle does not keep.
     """
+    if recipe.batch < 2 and not recipe.frozen_batchnorm:
+        raise UsageError(
+            "BatchNorm learns nothing from batches of one photo; --set batch=2 or more"
+        )
     if recipe.frozen_stages and weights == NONE:
         raise UsageError(
             f"the recipe freezes the first {recipe.frozen_stages} stages, which know nothing with "
@@ -329,8 +337,7 @@ def weights_of(given: str) -> str:
 
 def placed(given: str) -> str:
     """Where a file or folder is from anywhere; what is no path stays as it is."""
-    # Path.absolute would keep "..", and Path.resolve would follow links.
-    return given if given in RESERVED else os.path.abspath(given)  # noqa: PTH100
+    return given if given in RESERVED else str(Path(given).absolute())
 
 
 def create_twin(

@@ -141,8 +141,7 @@ def train(
 def _warn_of_learned(run: Run, catalog: Catalog) -> None:
     """Say if the first weights have learned photos that this run is judged on."""
     part_of = run.split.part_of
-    own = {one.sha256 for one in catalog.photos if part_of[one.path] == "train"}
-    before = run.learned - own
+    before = run.learned_before(catalog)
     for part in ("val", "test"):
         shown = [one for one in catalog.photos if part_of[one.path] == part]
         known = sum(one.sha256 in before for one in shown)
@@ -215,7 +214,7 @@ def _trainer(
 
 def _callbacks(run: Run, record: Record) -> list[Callback]:
     decay = run.recipe.ema_decay
-    ema = [WeightAveraging(avg_fn=moving_average(decay))] if decay else []
+    ema = [WeightAveraging(multi_avg_fn=moving_average(decay))] if decay else []
     last = ModelCheckpoint(
         run.last.parent,
         filename=run.last.stem,

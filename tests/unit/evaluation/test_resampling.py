@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from binsight.evaluation.metrics import evaluate
 from binsight.evaluation.novelty import acceptance, novelty_metrics
@@ -112,3 +113,17 @@ def test_data_sets_share_no_pictures():
     assert len(set(both.tolist())) == 4
     assert both[1] == both[2] != both[3] == both[5]
     assert together([np.array([0]), None]) is None
+
+
+def test_many_wrong_copies_of_one_picture_are_one_mistake():
+    """Else no resample without it would be thought of as one of many."""
+    labels = np.zeros(1000, np.int64)
+    probs = np.tile(np.array([[0.9, 0.1]], np.float32), (1000, 1))
+    probs[:12] = probs[:12, ::-1]
+    groups = np.concatenate([np.zeros(12, np.int64), np.arange(1, 989)])
+    names = tuple(map(str, range(1000)))
+    copied = evaluate(Scored(names, labels, probs, ("a", "b"), group_n=groups)).accuracy
+    assert copied.value == 0.988
+    low, high = binomtest(988, 989).proportion_ci(0.95, method="wilson")
+    assert (copied.low, copied.high) == (copied.value, pytest.approx(high))
+    assert low > copied.value

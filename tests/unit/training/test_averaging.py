@@ -12,7 +12,7 @@ from binsight.training.averaging import moving_average  # noqa: E402
 def averaged(decay: float, weights: list[float]) -> float:
     """As Lightning calls it, after each step."""
     model = torch.nn.Linear(1, 1, bias=False)
-    average = AveragedModel(model, avg_fn=moving_average(decay))
+    average = AveragedModel(model, multi_avg_fn=moving_average(decay))
     for weight in weights:
         torch.nn.init.constant_(model.weight, weight)
         average.update_parameters(model)

@@ -67,6 +67,8 @@ def _bin(desk: Desk, prediction: Prediction, bins: Bins) -> str:
         strange=prediction.strange,
     )
     if decision.bin is None:
+        if prediction.strange:
+            return parts.bin_card(None, "It is like nothing that I have learned.")
         return parts.bin_card(None, "A wrong bin would cost more than the question.")
     either = "" if prediction.sure else "Whichever of these it is. "
     return parts.bin_card(decision.bin, either + decision.advice)

@@ -93,7 +93,7 @@ def _said(error: Exception) -> str:
     text = str(error)
     if IN_WORKER not in text:
         return text
-    return text.rstrip().rpartition("\n")[2].partition(": ")[2]
+    return text.rstrip().rpartition("\n")[2].partition(": ")[2] or text
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from os.path import realpath
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -141,9 +142,11 @@ class AskedTraining:
         weights = placed(weights_of(self.weights))
         differs = {
             "another --split": self.split and self.parts() != run.split,
-            "other --weights": self.weights != "imagenet" and weights != begun.weights,
+            "other --weights": self.weights != "imagenet"
+            and realpath(weights) != realpath(begun.weights),
             "other --share": self.shares and self.shares != begun.shares,
-            "other teachers": self.teachers and tuple(map(placed, self.teachers)) != begun.teachers,
+            "other teachers": self.teachers
+            and [*map(realpath, map(placed, self.teachers))] != [*map(realpath, begun.teachers)],
         }
         for what, so in differs.items():
             if so:

@@ -11,7 +11,7 @@ import typer
 from binsight.corrections import add_correction
 from binsight.errors import ImageError
 from binsight.files import free_path
-from binsight.runtime import Classifier
+from binsight.runtime import BUILTIN, Classifier
 
 from .models import ModelOption
 from .terminal import printable
@@ -42,7 +42,15 @@ def correct(
             f"({answer.confidence:.1%}); kept as {printable(kept)}"
         )
     if broken < len(photos):
-        given = f" --model {shlex.quote(printable(model))}" if model else ""
+        if label not in classifier.classes:
+            known = printable(", ".join(classifier.classes))
+            typer.secho(
+                f"note: {printable(label)} is new to the model, which knows {known}",
+                fg="yellow",
+                err=True,
+            )
+        # Also where none was named, so that nobody teaches another one than was asked.
+        given = f" --model {shlex.quote(printable(model or BUILTIN[0]))}"
         # Whoever pastes this is to overwrite nothing.
         out = free_path(Path(), "my", ".onnx")
         folder = shlex.quote(printable(to))

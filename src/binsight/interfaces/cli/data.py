@@ -199,8 +199,10 @@ def split_photos(
         )
     else:
         split = split_by_ratios(catalog, shares or DEFAULT_RATIOS, seed=seed)
+    replaced = out.exists()
     write_split(out, split)
-    _print_split(split, catalog, out)
+    _print_split(split, catalog)
+    typer.echo(f"{'replaced' if replaced else 'wrote'} {out}")
 
 
 def _parse_ratios(text: str) -> dict[str, float]:
@@ -244,7 +246,7 @@ def _names(item: str, part: str, file: Path) -> list[str]:
     return names
 
 
-def _print_split(split: Split, catalog: Catalog, out: Path) -> None:
+def _print_split(split: Split, catalog: Catalog) -> None:
     counts = split.counts()
     classes = sorted(set(split.label_of.values()))
     shown = {name: printable(name) for name in classes}
@@ -261,7 +263,6 @@ def _print_split(split: Split, catalog: Catalog, out: Path) -> None:
         )
     if catalog.problems:
         typer.secho(f"note: {len(catalog.problems)} files were left out", fg="yellow")
-    typer.echo(f"wrote {out}")
 
 
 @app.command("fetch")

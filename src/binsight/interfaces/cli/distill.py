@@ -82,7 +82,7 @@ def distill(
             asked.check_begun(run)
             catalog = run.photos(asked.photos)
         else:
-            run, catalog = _new(asked)
+            run, catalog = _new(asked, resume=resume)
         finish(
             run,
             catalog,
@@ -93,14 +93,14 @@ def distill(
         )
 
 
-def _new(asked: AskedTraining) -> tuple[Run, Catalog]:
+def _new(asked: AskedTraining, *, resume: bool) -> tuple[Run, Catalog]:
     from binsight.training.run import check_unused, matching_catalog
 
     if not asked.teachers:
         raise UsageError("give one or more trained runs or bundles: binsight distill accurate")
     if asked.split and not asked.photos:
         raise UsageError("--split needs the --photos that it is of; leave it out for the teacher's")
-    check_unused(asked.out)
+    check_unused(asked.out, resumable=not resume)
     parts = asked.parts()
     if parts:
         lesson = _Lesson(asked.photos, parts, {}, ())

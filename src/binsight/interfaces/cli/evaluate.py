@@ -117,7 +117,8 @@ def evaluate(
         if corruptions and not plan and not any(one.has_known for one in to_show):
             raise UsageError("--corruptions needs photos of classes that the model knows")
         facts = facts_of(model, plan, [source for source, _ in others], sample)
-        folder = out or _default_folder(path, plan, [one.name for one in to_show], facts)
+        names = [*(one.name for one in to_show), *(["corruptions"] if corruptions else [])]
+        folder = out or _default_folder(path, plan, names, facts)
         check_folder(folder, [*(photos or ()), *(on or ())])
         home = score_home(asked.model, plan, sample) if plan else None
         elsewhere = [show(asked, one) for one in to_show]

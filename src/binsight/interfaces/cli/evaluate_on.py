@@ -177,9 +177,8 @@ def _catalog(
 
 def _without_learned_before(run: Run, catalog: Catalog, parts: Split, chosen: str) -> Split:
     """The run's own split, without photos that its first weights have learned from."""
-    part_of = parts.part_of
-    own = {one.sha256 for one in catalog.photos if part_of[one.path] == "train"}
-    before = {one.path for one in catalog.photos if one.sha256 in run.learned - own}
+    learned = run.learned_before(catalog)
+    before = {one.path for one in catalog.photos if one.sha256 in learned}
     shown = set(parts.paths(chosen))
     if shown <= before:
         raise SplitError(

@@ -75,7 +75,11 @@ def write_issues(
             )
     write_label_issues(folder / TABLE, rows)
     # stdout may be JSON that a program reads.
-    typer.echo(f"wrote {folder / TABLE}; decide in it, or in a browser: {folder / PAGE}", err=True)
+    doubted = f"{len(found):,} labels are doubted" if found else "no label is doubted"
+    typer.echo(
+        f"{doubted}; wrote {folder / TABLE}: decide in it, or in a browser: {folder / PAGE}",
+        err=True,
+    )
 
 
 def check_nothing_lost(folder: Path, decisions: Sequence[LabelIssue]) -> None:

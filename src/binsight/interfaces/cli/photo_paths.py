@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from binsight.errors import UsageError
-from binsight.images import PHOTO_SUFFIXES
+from binsight.images import HEIC_SUFFIXES, PHOTO_SUFFIXES
 
 __all__ = ["CHUNK", "count", "every_photo", "is_listed", "photo_paths"]
 
 CHUNK = 50_000
-SUFFIXES = tuple(PHOTO_SUFFIXES)
+SUFFIXES = tuple(PHOTO_SUFFIXES | HEIC_SUFFIXES)
 Problem = Callable[[OSError], None]
 Wanted = Callable[["os.DirEntry[str]"], bool]
 
@@ -33,7 +33,8 @@ def every_photo(photos: Sequence[Path]) -> list[Path]:
     def refuse(error: OSError) -> None:
         raise UsageError(f"{error.filename}: {error.strerror}") from error
 
-    files = list(photo_paths(photos, problem=refuse))
+    found = photo_paths(photos, problem=refuse)
+    files = [file for file in found if file.suffix.lower() not in HEIC_SUFFIXES or file in photos]
     if not files:
         raise UsageError(f"no photos in {', '.join(map(str, photos))}")
     return files
@@ -42,7 +43,8 @@ def every_photo(photos: Sequence[Path]) -> list[Path]:
 def photo_paths(photos: Iterable[Path], *, problem: Problem) -> Iterator[Path]:
     """Yield files as they are named, and photos below folders: first its own, then those deeper.
 
-    Names that start with a dot are left out, and links to folders are not followed.
+    Among these are the HEIC of phones, which cannot be read, so that somebody hears of it. Names
+    that start with a dot are left out, and links to folders are not followed.
 
     Args:
         photos: files, which need not exist, and folders.

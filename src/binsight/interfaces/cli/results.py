@@ -79,8 +79,9 @@ def _folders_of(given: Path) -> set[Path]:
     found = set()
     for one in listed:
         folder = (root / one.path).parent
-        found.add(folder.parent if folder.name == one.label else folder)
-    return found
+        is_class = folder.name == one.label and folder.parent != root
+        found.add(folder.parent if is_class else folder)
+    return found - {root}  # where the CSV lies, results may lie too
 
 
 def refuse_photo(file: Path, option: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from binsight.interfaces.cli import photo_paths as module
-from binsight.interfaces.cli.photo_paths import count, photo_paths
+from binsight.interfaces.cli.photo_paths import count, every_photo, photo_paths
 
 
 def refuse(error: OSError) -> None:
@@ -107,3 +107,15 @@ def test_a_folder_that_cannot_be_listed_is_told_and_the_others_go_on(
 def test_the_count_is_of_what_will_come(folder: Path) -> None:
     photos = [folder, folder / "a.png", folder / "missing.jpg"]
     assert count(photos) == len(list(photo_paths(photos, problem=refuse))) == 9
+
+
+def test_the_heic_of_a_phone_is_not_passed_over_in_silence(tmp_path: Path) -> None:
+    for name in ("a.HEIC", "b.jpg"):
+        (tmp_path / name).touch()
+    assert list(photo_paths([tmp_path], problem=_fail)) == [tmp_path / "a.HEIC", tmp_path / "b.jpg"]
+    assert count([tmp_path]) == 2
+    assert every_photo([tmp_path]) == [tmp_path / "b.jpg"]
+
+
+def _fail(error: OSError) -> None:
+    raise AssertionError(error)

@@ -68,3 +68,12 @@ def test_what_is_read_is_not_written_over(photos: Path) -> None:
         check_file(listed / "split.csv", "--out", [])
     with pytest.raises(UsageError, match="is a picture"):
         check_file(photos / "glass" / "1.jpg", "--out", [])
+
+
+def test_results_may_lie_where_a_csv_does(photos: Path) -> None:
+    listed = photos / "list.csv"
+    listed.write_text("path,label\nglass/1.jpg,glass\n")
+    check_folder(photos / "report", [listed])
+    refuse_among(photos / "sheet.jpg", [listed], "--sheet")
+    with pytest.raises(UsageError, match=r"lies in .*glass; give --out elsewhere"):
+        check_folder(photos / "glass" / "report", [listed])
