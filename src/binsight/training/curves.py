@@ -57,7 +57,7 @@ def learning_curves(rows: Rows) -> Figure:
     accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
     rate.set_xlabel("epoch")
     for axes in panels.values():
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     rate.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
     handles, labels = loss.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
@@ -92,7 +92,7 @@ def rank(accuracy: float, loss: float) -> tuple[float, float]:
 
 def _dress(axes: Axes, label: str, best: int | None) -> None:
     axes.set_ylabel(label)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     calm(axes, grid="y")
     if best is not None:
         axes.axvline(best, color=RED, linestyle=":", label=f"best epoch ({best})")

@@ -87,3 +87,14 @@ def test_no_epochs_are_refused(tmp_path):
     with pytest.raises(TrainingError, match="no epochs"):
         draw_curves(tmp_path / "curves.png", [])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_epochs_are_whole_numbers_also_of_one() -> None:
+    row = {"train_loss": 1.2, "val_loss": 1.0, "val_accuracy": 0.5, "learning_rate": 1e-4}
+    for count in (1, 2, 20):
+        figure = learning_curves([row | {"epoch": epoch} for epoch in range(count)])
+        for axes in figure.axes:
+            left, right = axes.get_xlim()
+            ticks = [tick for tick in axes.get_xticks() if left <= tick <= right]
+            assert ticks
+            assert all(float(tick).is_integer() for tick in ticks)
