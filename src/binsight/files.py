@@ -19,6 +19,7 @@ __all__ = [
     "drafting",
     "file_digest",
     "free_path",
+    "is_same_file",
     "numbered",
     "replacing",
     "write_text",
@@ -147,6 +148,11 @@ def file_digest(path: Path) -> str:
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_same_file(one: Path, other: Path) -> bool:
+    """Whether both are there and are one file, by whatever names."""
+    return one.exists() and other.exists() and one.samefile(other)
 
 
 def check_writable(path: Path) -> None:

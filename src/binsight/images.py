@@ -48,10 +48,8 @@ SUFFIX_OF = {
 }
 QUARTER_TURNS = frozenset({5, 6, 7, 8})  # EXIF orientations that swap width and height
 PHOTO_SUFFIXES = frozenset(
-    {
-        *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp"),
-        *(".gif", ".bmp", ".tif", ".tiff", ".avif"),
-    }
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".gif", ".bmp", ".avif"}
+    | {".tif", ".tiff"}
 )
 
 

@@ -24,6 +24,8 @@ from binsight.errors import CatalogError, ImageError
 from binsight.files import replacing
 from binsight.images import HEIC_SUFFIXES, PHOTO_SUFFIXES, decode, read_file, upright_size
 
+from .tables import read_table
+
 __all__ = [
     "Catalog",
     "Listed",
@@ -34,7 +36,6 @@ __all__ = [
     "list_photos",
     "read_catalog",
     "scan",
-    "separator_hint",
     "write_catalog",
 ]
 
@@ -267,30 +268,17 @@ def class_name(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def separator_hint(names: Sequence[str] | None) -> str:
-    """What to add where columns are missing because a spreadsheet wrote semicolons."""
-    return "; it has semicolons, save it with commas" if ";" in "".join(names or ()) else ""
-
-
 def _escapes(name: str) -> bool:
     return Path(name).is_absolute() or ".." in Path(name).parts
 
 
 def _read_rows(path: Path, *, required: Iterable[str]) -> list[dict[str, str]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in required if name not in (reader.fieldnames or ())]
-            if missing:
-                raise CatalogError(
-                    f"{path}: no column {' and no column '.join(missing)}"
-                    f"{separator_hint(reader.fieldnames)}"
-                )
-            return list(reader)
-    except OSError as error:
-        raise CatalogError(f"{path}: {error.strerror or error}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise CatalogError(f"{path}: not a CSV file in UTF-8 ({error})") from error
+    table = read_table(path, CatalogError)
+    if missing := table.lacking(required):
+        raise CatalogError(
+            f"{path}: no column {' and no column '.join(missing)}{table.separator_hint}"
+        )
+    return table.rows
 
 
 def _inspect_all(

@@ -185,6 +185,7 @@ def _publish(
     photos = [path for path in files if is_photo(path.relative_to(folder))]
     root = _class_root(folder, photos)
     chosen = [path for path in photos if root in path.parent.parents]
+    others = [path for path in photos if root not in path.parent.parents]
     built = _emptied(work / "photos")
     for path in chosen:
         target = built / path.relative_to(root)
@@ -195,7 +196,6 @@ def _publish(
     built.rename(out)
     (work / "download").unlink(missing_ok=True)
     classes = dict(sorted(Counter(path.relative_to(root).parts[0] for path in chosen).items()))
-    others = [path for path in photos if root not in path.parent.parents]
     return FetchResult(
         folder=out,
         classes=classes,

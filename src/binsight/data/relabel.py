@@ -20,7 +20,8 @@ from pathlib import Path
 from binsight.errors import CorrectionError
 from binsight.files import replacing
 
-from .catalog import Catalog, Photo, class_name, separator_hint
+from .catalog import Catalog, Photo, class_name
+from .tables import read_table
 
 __all__ = [
     "DROP",
@@ -150,22 +151,13 @@ def read_label_issues(file: Path) -> tuple[LabelIssue, ...]:
 
 
 def _rows(file: Path) -> list[dict[str, str]]:
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as opened:
-            reader = csv.DictReader(opened)
-            names = reader.fieldnames or ()
-            missing = [name for name in ("path", "decision") if name not in names]
-            rows = list(reader)
-    except OSError as error:
-        raise CorrectionError(f"{file}: {error.strerror or error}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise CorrectionError(f"{file}: not a CSV file in UTF-8 ({error})") from error
-    if missing:
+    table = read_table(file, CorrectionError)
+    if missing := table.lacking(("path", "decision")):
         raise CorrectionError(
             f"{file}: no column {' and no column '.join(missing)}; corrections have the columns "
-            f"{','.join(COLUMNS)}{separator_hint(names)}"
+            f"{','.join(COLUMNS)}{table.separator_hint}"
         )
-    return rows
+    return table.rows
 
 
 def _issue(row: Mapping[str, str | None], where: str) -> LabelIssue:

@@ -18,7 +18,8 @@ from pathlib import Path
 from binsight.errors import SplitError
 from binsight.files import replacing
 
-from .catalog import Catalog, Photo, separator_hint
+from .catalog import Catalog, Photo
+from .tables import read_table
 
 __all__ = [
     "COLUMNS",
@@ -391,22 +392,13 @@ def read_split(path: Path) -> Split:
     Raises:
         SplitError: not such a file.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            names = reader.fieldnames or ()
-            missing = [name for name in COLUMNS if name not in names]
-            rows = list(reader)
-    except OSError as error:
-        raise SplitError(f"{path}: {error.strerror or error}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise SplitError(f"{path}: not a split ({error})") from error
-    if missing or not rows:
+    table = read_table(path, SplitError, what="a split")
+    if table.lacking(COLUMNS) or not table.rows:
         raise SplitError(
-            f"{path}: not a split{separator_hint(names)}; make one with: binsight data "
+            f"{path}: not a split{table.separator_hint}; make one with: binsight data "
             "split PHOTOS --out NEW.csv"
         )
-    return _from_rows(path, rows)
+    return _from_rows(path, table.rows)
 
 
 def _from_rows(path: Path, rows: Sequence[Mapping[str, str]]) -> Split:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
 from binsight.errors import DownloadError, MissingExtraError, UsageError
+from binsight.files import file_digest
 
 if TYPE_CHECKING:
     import httpx
@@ -279,8 +280,7 @@ def _receive(response: httpx.Response, partial: _Partial, report: Progress) -> N
 def _verify(partial: _Partial, sha256: str | None) -> None:
     if sha256 is None:
         return
-    with partial.file.open("rb") as file:
-        actual = hashlib.file_digest(file, "sha256").hexdigest()
+    actual = file_digest(partial.file)
     if actual != sha256.lower():
         partial.clear()
         raise DownloadError(

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from binsight.data.tables import read_table
 from binsight.errors import TrainingError
 from binsight.files import replacing
 
@@ -209,19 +210,11 @@ def read_predictions(path: Path) -> Scored:
     Raises:
         TrainingError: not such a file.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            columns = list(reader.fieldnames or ())
-            rows = list(reader)
-    except OSError as error:
-        raise TrainingError(f"{path}: {error.strerror or error}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise TrainingError(f"{path}: not a CSV file in UTF-8 ({error})") from error
-    classes = tuple(name.removeprefix(PREFIX) for name in columns if name.startswith(PREFIX))
-    if not {"path", "label"} <= set(columns) or not classes or not rows:
+    table = read_table(path, TrainingError)
+    classes = tuple(name.removeprefix(PREFIX) for name in table.columns if name.startswith(PREFIX))
+    if table.lacking(("path", "label")) or not classes or not table.rows:
         raise TrainingError(f"{path}: no predictions; the columns are path, label and p_CLASS")
-    return _scored(path, rows, classes)
+    return _scored(path, table.rows, classes)
 
 
 def _scored(path: Path, rows: list[dict[str, str]], classes: tuple[str, ...]) -> Scored:

@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from binsight.bundle import Metadata
 from binsight.calibration import choose_threshold
 from binsight.novelty import choose_limit
 
-__all__ = ["Chosen", "choose_sure", "too_few_to_choose"]
+from .described import Description
+from .measured import Answers
+
+__all__ = ["Chosen", "choose_sure", "chosen_anew", "too_few_to_choose"]
 
 FEWEST = 200  # photos; of fewer the share of wrong answers among the sure ones is a guess
 
@@ -59,6 +63,31 @@ def choose_sure(
     confidence_n, correct_n = probs_nc.max(axis=1), probs_nc.argmax(axis=1) == labels_n
     threshold = choose_threshold(confidence_n[known_n], correct_n[known_n], risk=risk)
     return Chosen(limit, threshold, float((known_n & (confidence_n >= threshold)).mean()))
+
+
+def chosen_anew(
+    parent: Metadata | Description, answers: Answers, labels_n: NDArray[np.int64]
+) -> tuple[dict[str, Any], float]:
+    """What a file of other answers says instead of what was chosen for those of its parent.
+
+    Args:
+        parent: the shares to choose for, and whether there is a novelty.
+        answers: of the file, to validation photos.
+        labels_n: their true classes, as numbers.
+
+    Returns:
+        Threshold and novelty by their names in a description, and the share that is then sure.
+    """
+    novelty = parent.novelty
+    chosen = choose_sure(
+        answers.probs_nc,
+        answers.novelty_n if novelty else None,
+        labels_n,
+        accepted=novelty.accepted if novelty else 1.0,
+        risk=parent.threshold_risk,
+    )
+    novelty = novelty and novelty.model_copy(update={"limit": chosen.limit})
+    return {"threshold": chosen.threshold, "novelty": novelty}, chosen.coverage
 
 
 def too_few_to_choose(photos: int) -> str | None:

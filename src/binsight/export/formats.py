@@ -27,7 +27,7 @@ from binsight.files import check_writable
 from binsight.runtime import Classifier
 from binsight.training.run import Run
 
-from .choosing import choose_sure
+from .choosing import chosen_anew
 from .described import (
     Description,
     FormatName,
@@ -323,17 +323,8 @@ def _compared(
     if request.precision == "int8":
         labels_n = request.photos.labels_n
         metrics = fall_of(before, after, labels_n, "int8")
-        chosen = choose_sure(
-            after.probs_nc,
-            after.novelty_n if described.novelty else None,
-            labels_n,
-            accepted=described.novelty.accepted if described.novelty else 1.0,
-            risk=described.threshold_risk,
-        )
-        found["threshold"] = chosen.threshold
-        found["metrics"] = metrics | {"val_coverage": chosen.coverage}
-        if described.novelty:
-            found["novelty"] = described.novelty.model_copy(update={"limit": chosen.limit})
+        found, coverage = chosen_anew(described, after, labels_n)
+        found["metrics"] = metrics | {"val_coverage": coverage}
     return found | {"parity": parity_of(before, after, request.precision)}
 
 

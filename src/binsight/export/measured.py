@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from binsight.bundle import Parity, Precision
 from binsight.errors import ParityError
 from binsight.preprocess import PreprocessSpec, load
+from binsight.runtime.parity import NOVELTY_TOLERANCE, novelty_difference
 
 __all__ = [
     "LARGEST_FALL",
@@ -81,7 +82,7 @@ class Tolerance(NamedTuple):
 
 
 TOLERANCES: dict[Precision, Tolerance] = {
-    "fp32": Tolerance(0.995, 1e-3, 1e-2),
+    "fp32": Tolerance(0.995, 1e-3, NOVELTY_TOLERANCE),
     "fp16": Tolerance(0.995, 0.1, 0.1),
     "int8": Tolerance(0.95, spared=1),  # what it costs in accuracy decides; its limits are its own
 }
@@ -155,8 +156,7 @@ def compare(parent: Answers, found: Answers) -> Parity:
     same_n = parent.probs_nc.argmax(axis=1) == found.probs_nc.argmax(axis=1)
     novelty = None
     if parent.novelty_n is not None and found.novelty_n is not None:
-        off_n = np.abs(parent.novelty_n - found.novelty_n)
-        novelty = float((off_n / np.maximum(1, np.abs(parent.novelty_n))).max())
+        novelty = novelty_difference(parent.novelty_n, found.novelty_n)
     return Parity(
         photos=len(same_n),
         same_label=float(same_n.mean()),

@@ -38,7 +38,7 @@ from binsight.errors import UsageError
 from binsight.preprocess import PreprocessSpec, load
 from binsight.runtime import Classifier
 
-from .choosing import choose_sure
+from .choosing import chosen_anew
 from .formats import BundleRunner, Request, Source, precision_of
 from .measured import Answers, answers_of_each, fall_of, parity_of, times_as_fast
 from .network_part import fold_half, nodes_of_network, round_weights, store_half
@@ -224,19 +224,6 @@ def _chosen(
         if parent.novelty and after.novelty_n is not None:
             sure_n &= after.novelty_n <= parent.novelty.limit
         return {"metrics": {"val_coverage": float(sure_n.mean())}}
-    chosen = choose_sure(
-        after.probs_nc,
-        after.novelty_n if parent.novelty else None,
-        shown.labels_n,
-        accepted=parent.novelty.accepted if parent.novelty else 1.0,
-        risk=parent.threshold_risk,
-    )
-    novelty = parent.novelty and parent.novelty.model_copy(update={"limit": chosen.limit})
-    return {
-        "threshold": chosen.threshold,
-        "novelty": novelty,
-        "chosen_on": ChosenOn(
-            photos=len(shown), part=shown.part, catalog_digest=shown.catalog_digest
-        ),
-        "metrics": {"val_coverage": chosen.coverage},
-    }
+    chosen, coverage = chosen_anew(parent, after, shown.labels_n)
+    chosen_on = ChosenOn(photos=len(shown), part=shown.part, catalog_digest=shown.catalog_digest)
+    return chosen | {"chosen_on": chosen_on, "metrics": {"val_coverage": coverage}}

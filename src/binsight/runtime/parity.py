@@ -17,7 +17,14 @@ from binsight.images import ImageSource
 from .classifier import Classifier
 from .prediction import Prediction
 
-__all__ = ["PARITY_TOLERANCE", "check_novelty", "check_parity", "write_if_alike"]
+__all__ = [
+    "NOVELTY_TOLERANCE",
+    "PARITY_TOLERANCE",
+    "check_novelty",
+    "check_parity",
+    "novelty_difference",
+    "write_if_alike",
+]
 
 PARITY_TOLERANCE = 1e-4
 # Of 1, or of the novelty where that is more. It counts in deviations, and where photos are much
@@ -91,15 +98,22 @@ def check_parity(expected_nc: NDArray[np.float32], found_nc: NDArray[np.float32]
     return Parity(photos=len(same), same_label=float(same.mean()), max_difference=difference)
 
 
+def novelty_difference(
+    expected_n: NDArray[np.floating[Any]], found_n: NDArray[np.floating[Any]]
+) -> float:
+    """The largest difference of two novelties of the same photos, as a share of those above 1."""
+    return float((np.abs(expected_n - found_n) / np.maximum(1, np.abs(expected_n))).max())
+
+
 def check_novelty(
     expected_n: NDArray[np.floating[Any]], found_n: NDArray[np.floating[Any]]
 ) -> float:
-    """The largest difference of two novelties of the same photos, as a share of those above 1.
+    """See `novelty_difference`.
 
     Raises:
         ParityError: it is above `NOVELTY_TOLERANCE`.
     """
-    difference = float((np.abs(expected_n - found_n) / np.maximum(1, np.abs(expected_n))).max())
+    difference = novelty_difference(expected_n, found_n)
     if not difference <= NOVELTY_TOLERANCE:
         raise ParityError(
             f"the novelty in the exported model differs by up to {difference:.2g} from what it was "

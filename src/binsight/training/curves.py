@@ -56,8 +56,6 @@ def learning_curves(rows: Rows) -> Figure:
         _dress(axes, label, best)
     accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
     rate.set_xlabel("epoch")
-    for axes in panels.values():
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     rate.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
     handles, labels = loss.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)

@@ -101,10 +101,8 @@ class Record(Callback):
         seen = trainer.callback_metrics
         row: dict[str, float] = {"epoch": trainer.current_epoch}
         row |= {name: round(float(seen[name]), 6) for name in METRICS}
-        *_, last_stage, _ = trainer.optimizers[
-            0
-        ].param_groups  # before it slower ones, then the head
-        row["learning_rate"] = last_stage["lr"]
+        # Of the last stage: those before it learn more slowly, if at all; the head comes after it.
+        row["learning_rate"] = trainer.optimizers[0].param_groups[-2]["lr"]
         self.rows.append(row)
         log.info(
             "epoch %d: loss %.4f, validation loss %.4f, validation accuracy %.4f (best %.4f)",

@@ -15,7 +15,6 @@ run/
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
@@ -34,7 +33,7 @@ from binsight.data.relabel import (
 )
 from binsight.data.split import Split, read_split, write_split
 from binsight.errors import RunError, SplitError, UsageError
-from binsight.files import write_text
+from binsight.files import file_digest, write_text
 from binsight.model.origins import IMAGENET, NONE, names_bundle
 from binsight.runtime import BUILTIN
 
@@ -366,7 +365,7 @@ def _write(
     (folder / "checkpoints").mkdir(parents=True)
     if decided:
         write_label_issues(folder / CORRECTIONS, decided)
-        digest = hashlib.sha256((folder / CORRECTIONS).read_bytes()).hexdigest()
+        digest = file_digest(folder / CORRECTIONS)
         facts = replace(facts, corrections=digest)
     write_text(folder / "recipe.toml", to_toml(recipe))
     write_split(folder / "split.csv", split)
@@ -420,6 +419,6 @@ def _kept_decisions(folder: Path, facts: Facts) -> tuple[LabelIssue, ...]:
     if not facts.corrections:
         return ()
     file = folder / CORRECTIONS
-    if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != facts.corrections:
+    if not file.is_file() or file_digest(file) != facts.corrections:
         raise RunError(f"{file} is not what the run was made with; put it back")
     return read_label_issues(file)

@@ -184,8 +184,9 @@ def split_photos(
 
     if folds is not None and ratios:
         raise UsageError("--folds are equal parts; leave --ratios out, or --folds")
-    files = [Path(item.partition("=")[2]) for item in lists or [] if "=" in item]
-    check_file(out, "--out", [*photos, *files, *([corrections] if corrections else [])])
+    files = [_part_and_file(item) for item in lists or []]
+    given = [*photos, *(file for _, file in files), *([corrections] if corrections else [])]
+    check_file(out, "--out", given)
     shares = _parse_ratios(ratios) if ratios else None
     named = _read_lists(lists or [])
     catalog = scanned(photos, _decisions(corrections))
@@ -223,11 +224,16 @@ def _parse_ratios(text: str) -> dict[str, float]:
 def _read_lists(items: list[str]) -> dict[str, list[str]]:
     lists: dict[str, list[str]] = {}
     for item in items:
-        part, equals, file = item.partition("=")
-        if not equals or not part or not file:
-            raise SplitError(f"--list {item}: give PART=FILE, such as test=test.txt")
-        lists.setdefault(part, []).extend(_names(item, part, Path(file)))
+        part, file = _part_and_file(item)
+        lists.setdefault(part, []).extend(_names(item, part, file))
     return lists
+
+
+def _part_and_file(item: str) -> tuple[str, Path]:
+    part, equals, file = item.partition("=")
+    if not equals or not part or not file:
+        raise SplitError(f"--list {item}: give PART=FILE, such as test=test.txt")
+    return part, Path(file)
 
 
 def _names(item: str, part: str, file: Path) -> list[str]:

@@ -94,7 +94,7 @@ def distill(
 
 
 def _new(asked: AskedTraining, *, resume: bool) -> tuple[Run, Catalog]:
-    from binsight.training.run import check_unused, matching_catalog
+    from binsight.training.run import check_unused
 
     if not asked.teachers:
         raise UsageError("give one or more trained runs or bundles: binsight distill accurate")
@@ -108,8 +108,7 @@ def _new(asked: AskedTraining, *, resume: bool) -> tuple[Run, Catalog]:
         lesson = _of_run(asked.teachers[0])
         lesson = lesson._replace(sources=asked.photos or lesson.sources)
     weights, recipe = asked.starting_point(lesson.split)
-    catalog = matching_catalog(lesson.sources, lesson.split, lesson.decisions)
-    run = begin(
+    return begin(
         asked.out,
         recipe=recipe,
         split=lesson.split,
@@ -119,7 +118,6 @@ def _new(asked: AskedTraining, *, resume: bool) -> tuple[Run, Catalog]:
         teachers=asked.teachers,
         decisions=lesson.decisions,
     )
-    return run, catalog
 
 
 class _Lesson(NamedTuple):

@@ -126,7 +126,6 @@ def plan_home(
             whole = parts
             parts = _without_learned_before(asked.run, catalog, whole, chosen)
             learned = len(whole.paths(chosen)) - len(parts.paths(chosen))
-            _say_learned(asked.run, learned, f"its part {chosen}")
     except DataError as error:
         if is_named or not is_elsewhere:
             raise
@@ -185,6 +184,7 @@ def _without_learned_before(run: Run, catalog: Catalog, parts: Split, chosen: st
             f"the weights that {run.folder} began with have learned all photos of its {chosen} "
             "part; name others, or a --split that they have in common"
         )
+    _say_learned(run, len(before & shown), f"its part {chosen}")
     return parts.without(before & shown)
 
 

@@ -11,7 +11,7 @@ import typer
 from binsight.errors import ImageError, UsageError
 from binsight.explain import Explainer, explain_with
 from binsight.explain.explainers import class_number
-from binsight.files import free_path, numbered
+from binsight.files import free_path, is_same_file, numbered
 from binsight.runtime import Classifier
 
 from .classify import nothing_found
@@ -130,7 +130,7 @@ def _explain_one(
     target = out or Path()
     if target.is_dir():  # photos of several folders have the same names
         target = free_path(target, f"{one.path.stem}-explained", ".jpg")
-    if target.exists() and one.path.exists() and target.samefile(one.path):
+    if is_same_file(target, one.path):
         raise UsageError(f"{target} is the photo itself; give another --out")
     _explain(explainer, one, label, target, show, None)
     return int(bool(one.error))

@@ -23,6 +23,7 @@ from binsight.export.formats import (
 )
 from binsight.export.reduced import check_reducible, reduce_bundle
 from binsight.export.shown import Shown, of_files, of_run, of_split, some_of
+from binsight.files import is_same_file
 from binsight.runtime import Classifier, is_bundle
 from binsight.training.run import Run, open_run
 
@@ -118,7 +119,7 @@ def _bundle_of(run: Run, out: Path, asked: Asked, precision: Precision) -> Metad
 
 
 def _in_the_way(bundle: Path, out: Path) -> None:
-    if out.exists() and out.samefile(bundle):
+    if is_same_file(out, bundle):
         raise UsageError(f"{out} is the bundle itself; give another --out")
 
 

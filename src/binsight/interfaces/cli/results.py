@@ -7,7 +7,7 @@ from pathlib import Path
 
 from binsight.data.catalog import is_table, list_photos
 from binsight.errors import UsageError
-from binsight.files import check_writable
+from binsight.files import check_writable, is_same_file
 from binsight.images import PHOTO_SUFFIXES
 
 from .photo_paths import is_listed
@@ -44,17 +44,13 @@ def check_file(file: Path, option: str, inputs: Iterable[Path]) -> None:
     """
     refuse_photo(file, option)
     inputs = list(inputs)
-    if any(_is_same(file, given) for given in inputs):
+    if any(is_same_file(file, given) for given in inputs):
         raise UsageError(f"{option} {file} is what is read; give another file")
     try:
         check_writable(file)
     except OSError as error:
         reason = error.strerror or error
         raise UsageError(f"{option} {file} cannot be written ({reason}); give another") from error
-
-
-def _is_same(file: Path, given: Path) -> bool:
-    return file.exists() and given.exists() and file.samefile(given)
 
 
 def refuse_among(path: Path, photos: Iterable[Path], option: str) -> None:

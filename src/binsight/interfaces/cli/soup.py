@@ -59,8 +59,7 @@ def soup(
     taken = sum(one.taken for one in made.tasted)
     typer.echo(
         f"wrote {out}: the mean of {taken} of {len(runs)} runs; of {made.photos} validation photos "
-        f"{_scored(made.score)}; next: binsight evaluate "
-        f"{shlex.quote(str(out))}"
+        f"{_scored(made.score)}; next: binsight evaluate {shlex.quote(str(out))}"
     )
 
 

@@ -6,6 +6,7 @@ import logging
 import shlex
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,6 +30,7 @@ from .train_options import (
 
 if TYPE_CHECKING:
     from binsight.data.catalog import Catalog
+    from binsight.data.relabel import LabelIssue
     from binsight.data.split import Split
     from binsight.training.run import Run
 
@@ -176,7 +178,7 @@ def check_accelerator(name: str) -> None:
 
 
 def _new(asked: AskedTraining, *, resume: bool) -> tuple[Run, Catalog]:
-    from binsight.training.run import check_unused, matching_catalog
+    from binsight.training.run import check_unused
 
     if not asked.photos or asked.split is None:
         if resume:
@@ -188,9 +190,7 @@ def _new(asked: AskedTraining, *, resume: bool) -> tuple[Run, Catalog]:
     parts = asked.parts()
     assert parts is not None
     weights, recipe = asked.starting_point(parts)
-    decisions = asked.decisions()
-    catalog = matching_catalog(asked.photos, parts, decisions)
-    run = begin(
+    return begin(
         asked.out,
         recipe=recipe,
         split=parts,
@@ -198,28 +198,40 @@ def _new(asked: AskedTraining, *, resume: bool) -> tuple[Run, Catalog]:
         weights=weights,
         shares=asked.shares,
         teachers=asked.teachers,
-        decisions=decisions,
+        decisions=asked.decisions(),
     )
-    return run, catalog
 
 
-def begin(out: Path, *, split: Split, **options: Any) -> Run:
-    """Make the folder of a run, and say if photos that it learns are among those that judge it.
+def begin(
+    out: Path,
+    *,
+    split: Split,
+    sources: tuple[Path, ...],
+    decisions: Sequence[LabelIssue],
+    **options: Any,
+) -> tuple[Run, Catalog]:
+    """Make the folder of a run once its photos are known to be those of the split.
+
+    Says if photos that it learns are among those that judge it.
 
     Args:
         out: new or empty.
         split: with the parts train and val.
-        options: of `binsight.training.run.create_run`.
+        sources: folders or CSVs of the photos.
+        decisions: about labels.
+        options: of `binsight.training.run.create_run`, besides.
     """
-    from binsight.training.run import create_run
+    from binsight.training.run import create_run, matching_catalog
 
+    catalog = matching_catalog(sources, split, decisions)
     if torn := split.straddling():
         typer.secho(
             f"note: {len(torn)} duplicate groups are in more than one part, which flatters",
             fg="yellow",
             err=True,
         )
-    return create_run(out, split=split, **options)
+    run = create_run(out, split=split, sources=sources, decisions=decisions, **options)
+    return run, catalog
 
 
 def calm_lightning() -> None:
