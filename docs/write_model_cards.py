@@ -202,6 +202,7 @@ def bundle_facts(classifier: Classifier) -> dict[str, Any]:
         and {
             "learned": int((~memory.held_out).sum()),
             "held_out": int(memory.held_out.sum()),
+            "known": len(memory.learned),
             "megabytes": f"{memory.embeddings.nbytes / 1e6:.1f}",
         },
     }

@@ -355,7 +355,7 @@ def test_photos_that_a_run_learned_from_are_not_counted(
     assert f"{run} has learned" in line
     (run / "learned.txt").unlink()
     done = ran(run, "--on", more, "--out", tmp_path / "e")
-    assert f"{run} kept no digests of its photos; more may have some of them" in done.stderr
+    assert f"{run} kept no record of its photos; more may have some of them" in done.stderr
 
 
 def test_a_sample_to_corrupt_is_shown_in_no_order(
@@ -420,11 +420,82 @@ def test_photos_that_the_run_before_learned_from_are_not_counted_either(
     text = "".join(f"{digest_of[path]}\n" for path in learned)
     (copied / "learned.txt").write_text(text)
     done = ran(copied, "--out", tmp_path / "a")
-    assert done.stderr == f"its part val: left out 2 photos that {copied} has learned from\n"
+    assert done.stderr == f"part val: left out 2 photos that {copied} has learned from\n"
     assert told(tmp_path / "a")["photos"] == len(judged) - 2
     assert told(tmp_path / "a")["skipped"] == 2
     ran(copied, "--part", "train", "--out", tmp_path / "b")
     assert told(tmp_path / "b")["photos"] == len(opened.split.paths("train"))
     text = "".join(f"{digest}\n" for digest in digest_of.values())
     (copied / "learned.txt").write_text(text)
-    assert "have learned all photos of its val part" in refused(copied, "--out", tmp_path / "c")
+    assert "has learned from all of part val's" in refused(copied, "--out", tmp_path / "c")
+
+
+FIRST = ("0.png", "1.png")
+
+
+@pytest.fixture(scope="module")
+def taught(home: Path, small_bundle: SmallBundle) -> Path:
+    """A bundle that was taught two photos of each class, one class by another name."""
+    first = {name: [home / name / one for one in FIRST] for name in ("glass", "metal", "paper")}
+    out = home.parent / "taught.onnx"
+    Classifier(small_bundle.path).teach(first, out, rename={"metal": "tin"}, anyway=True)
+    return out
+
+
+def test_photos_that_a_bundle_was_taught_are_not_counted(
+    taught: Path, home: Path, tmp_path: Path
+) -> None:
+    """Also under another name of their class, and on the page that others are shown."""
+    bin_ = tmp_path / "bin"
+    shutil.copytree(home, bin_)
+    (bin_ / "metal").rename(bin_ / "tin")
+    done = ran(taught, bin_, "--out", tmp_path / "a")
+    assert done.stderr.startswith(f"left out 6 photos that {taught} has learned from\n")
+    assert (told(tmp_path / "a")["photos"], told(tmp_path / "a")["skipped"]) == (12, 6)
+    assert "6 more photos were left out" in (tmp_path / "a/report.html").read_text("utf-8")
+    done = ran(taught, "--on", bin_, "--out", tmp_path / "b")
+    assert f"bin: left out 6 photos that {taught} has learned from\n" in done.stderr
+    assert (told(tmp_path / "b")["photos"], told(tmp_path / "b")["skipped"]) == (12, 6)
+
+
+def test_of_a_split_only_the_part_to_learn_from_is_shown_whole(
+    taught: Path, home: Path, tmp_path: Path
+) -> None:
+    photos = tmp_path / "photos"
+    shutil.copytree(home, photos)
+    (photos / "metal").rename(photos / "tin")
+    split = split_by_ratios(scan([photos], duplicates=False), {"train": 0.5, "test": 0.5}, seed=0)
+    write_split(tmp_path / "split.csv", split)
+    named = (taught, photos, "--split", tmp_path / "split.csv")
+    firsts = {f"{name}/{one}" for name in ("glass", "tin", "paper") for one in FIRST}
+    known = len(firsts & set(split.paths("test")))
+    assert 0 < known < 6
+    done = ran(*named, "--out", tmp_path / "a")
+    assert f"part test: left out {known} photos" in done.stderr
+    assert told(tmp_path / "a")["photos"] == 9 - known
+    done = ran(*named, "--part", "train", "--out", tmp_path / "b")
+    assert "left out" not in done.stderr
+    assert told(tmp_path / "b")["photos"] == 9
+
+
+def test_a_bundle_that_has_learned_every_photo(taught: Path, home: Path, tmp_path: Path) -> None:
+    for name in ("glass", "paper"):
+        (tmp_path / "bin" / name).mkdir(parents=True)
+        for one in FIRST:
+            shutil.copy(home / name / one, tmp_path / "bin" / name)
+    line = refused(taught, tmp_path / "bin", "--out", tmp_path / "a")
+    assert line == f"{taught} has learned from all of these 4 photos; name others"
+    line = refused(taught, "--on", tmp_path / "bin", "--out", tmp_path / "a")
+    assert line == f"{taught} has learned from all 4 photos of bin"
+
+
+def test_a_bundle_without_a_record_knows_only_the_whole_data_set(
+    home: Path, tmp_path: Path
+) -> None:
+    training = {"photos": 9, "counts": {}, "catalog_digest": scan([home]).digest, "sources": []}
+    bundle = write_small_bundle(tmp_path / "old.onnx", training=training).path
+    done = ran(bundle, home, "--out", tmp_path / "a")
+    said = "the bundle was made from these very photos, and knows most of them"
+    assert f"photos: {said}\n" in done.stderr
+    assert told(tmp_path / "a")["facts"]["note"] == said
+    assert said in (tmp_path / "a/report.html").read_text("utf-8")

@@ -23,9 +23,12 @@ from binsight.calibration import choose_threshold, fit_temperature  # noqa: E402
 from binsight.errors import CatalogError, DataError, ParityError, RunError, SplitError  # noqa: E402
 from binsight.evaluation.scoring import score_bundle  # noqa: E402
 from binsight.export.onnx import export_bundle  # noqa: E402
+from binsight.files import file_digest  # noqa: E402
+from binsight.learned import Learned  # noqa: E402
 from binsight.novelty import Known, fit_known  # noqa: E402
 from binsight.preprocess import load  # noqa: E402
 from binsight.runtime import Classifier  # noqa: E402
+from binsight.runtime.memory import learned_by  # noqa: E402
 from binsight.runtime.parity import PARITY_TOLERANCE, check_novelty, check_parity  # noqa: E402
 from binsight.teaching.graph import add_novelty, read_memory  # noqa: E402
 from binsight.training.checkpoints import best_network  # noqa: E402
@@ -208,6 +211,12 @@ def test_the_novelty_is_that_of_training_photos(
     assert chosen_on is not None
     assert (chosen_on.photos, chosen_on.part) == (9, "val")
     assert chosen_on.catalog_digest == exported.metadata.training.catalog_digest
+
+
+def test_the_bundle_knows_what_the_run_learned_from(exported: Exported) -> None:
+    run = exported.run
+    learned = labelled(run, run.photos(), "train")
+    assert learned_by(exported.path) == run.learned == Learned.of(map(file_digest, learned.files))
 
 
 def test_the_graph_carries_its_weights_and_only_its_own_words(exported: Exported) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from command_line import output, refusal
+from command_line import binsight, output, refusal
 from tiny_training import CLASSES, draw_photos
 
 torch = pytest.importorskip("torch")
@@ -81,6 +81,23 @@ def test_the_result_lies_between_first_weights_and_tuned_ones(
         begun, tuned, found = (one.get_submodule(layer).weight for one in (first, whole, half))
         assert not torch.allclose(begun, tuned, atol=1e-5)
         torch.testing.assert_close(found, (begun + tuned) / 2)
+
+
+def test_photos_that_the_bundle_learned_from_judge_nothing(
+    given: list[str], onward: Path, mine: Path, tmp_path: Path
+) -> None:
+    """In another split they are among those to validate on."""
+    photos = Path(given[0])
+    parts = {"train": 0.7, "val": 0.3}
+    other = split_by_ratios(scan([photos], duplicates=False), parts, seed=1)
+    write_split(tmp_path / "other.csv", other)
+    learned = set(open_run(onward).split.paths("train")) & set(other.paths("val"))
+    assert 0 < len(learned) < 9
+    asked = ["train", photos, "--split", tmp_path / "other.csv", "--weights", mine, *QUICK]
+    done = binsight(*asked, "--out", tmp_path / "run")
+    assert f"learned from {len(learned)} of the 9 photos of part val; what is" in done.stderr
+    done = binsight("evaluate", tmp_path / "run", "--out", tmp_path / "report")
+    assert f"part val: left out {len(learned)} photos" in done.stderr
 
 
 def test_a_student_takes_its_shape_from_the_bundle(

@@ -26,6 +26,7 @@ from binsight.data.dataset import evaluation_loader  # noqa: E402
 from binsight.data.labelled import labelled_part  # noqa: E402
 from binsight.errors import RunError, SplitError, TrainingError  # noqa: E402
 from binsight.evaluation.scoring import score_run  # noqa: E402
+from binsight.learned import Learned  # noqa: E402
 from binsight.model.weights import build_with_weights, read_state  # noqa: E402
 from binsight.training.checkpoints import best_network, last_network  # noqa: E402
 from binsight.training.curves import rank  # noqa: E402
@@ -156,7 +157,7 @@ def test_everything_that_is_promised_is_written(whole: Any) -> None:
 
 def test_it_knows_what_it_learned_from(whole: Any) -> None:
     digest_of = {one.path: one.sha256 for one in whole.photos().photos}
-    assert whole.learned == {digest_of[path] for path in whole.split.paths("train")}
+    assert whole.learned == Learned.of(digest_of[path] for path in whole.split.paths("train"))
 
 
 def test_the_records_agree(whole: Any) -> None:

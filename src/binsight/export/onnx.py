@@ -119,7 +119,7 @@ def export_bundle(
     model = _to_onnx(network, temperature, run.recipe.eval_size)
     if rounding:
         store_half(model)
-    remember(model.graph, _memory(run, learned, held))
+    remember(model.graph, _memory(run, catalog, learned, held))
     add_novelty(model.graph, known)
 
     def describe(parity: Parity) -> Metadata:
@@ -177,8 +177,11 @@ def _shown(
     )
 
 
-def _memory(run: Run, learned: _Shown, held: _Shown) -> Memory:
-    """Embeddings of some of the training photos, and of some validation photos as held out."""
+def _memory(run: Run, catalog: Catalog, learned: _Shown, held: _Shown) -> Memory:
+    """Embeddings of some of the training photos, and of some validation photos as held out.
+
+    What stands for a photo comes along for all that it learned from.
+    """
     old = _spread_over_classes(run, learned.paths, REMEMBERED_LEARNED)
     new = _spread_over_classes(run, held.paths, REMEMBERED_HELD_OUT)
     labels = [learned.photos.labels[place] for place in old]
@@ -187,6 +190,7 @@ def _memory(run: Run, learned: _Shown, held: _Shown) -> Memory:
         np.concatenate([learned.embeddings_nd[old], held.embeddings_nd[new]]).astype(np.float16),
         np.array(labels, np.int64),
         np.repeat([False, True], [len(old), len(new)]),
+        run.learned_of(catalog),
     )
 
 

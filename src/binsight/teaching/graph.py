@@ -75,7 +75,7 @@ def _linear_layer(made_by: dict[str, Any], values: dict[str, Any]) -> tuple[Any,
 def read_memory(data: bytes) -> Memory | None:
     """What a verified bundle remembers of the photos that it learned from, if it does."""
     found = _kept(data, MEMORY)
-    return Memory(**found) if found else None
+    return Memory.of_arrays(found) if found else None
 
 
 def read_known(data: bytes) -> Known | None:

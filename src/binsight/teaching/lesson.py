@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from binsight.calibration import choose_threshold, fit_temperature, softmax
 from binsight.errors import TeachingError
+from binsight.learned import Learned
 
 from .familiar import Familiar
 from .head import Head, fit_head
-from .memory import Memory, spread, taught_id
+from .memory import Memory, spread
 
 __all__ = ["Example", "Lesson", "Pupil", "learn"]
 
@@ -95,7 +96,7 @@ class Lesson:
         after: accuracy on the taught photos, each by a head that was not taught with it.
         before_of: accuracy of the parent, class by class.
         after_of: likewise, afterwards.
-        again: photos that the parent was taught, or learned from, before. Its head knows them, so
+        again: photos that the parent learned from, in training or in a lesson. It knows them, so
             that no figure of theirs is held out, and nothing is decided or calibrated by them.
         new_before: accuracy of the parent on the others; ``None`` if there are none.
         new_after: likewise, afterwards.
@@ -136,7 +137,7 @@ class Lesson:
                 name: {"before": self.before_of[name], "after": self.after_of[name]}
                 for name in self.before_of
             },
-            "taught_before": self.again,
+            "learned_before": self.again,
             "remembered": {"before": self.remembered_before, "after": self.remembered_after},
             "temperature": self.head.temperature,
             "threshold": self.threshold,
@@ -184,8 +185,8 @@ def learn(
     number = {name: place for place, name in enumerate(class_names)}
     x_nd = np.stack([one.embedding_d for one in examples]).astype(np.float32)
     labels_n = np.array([number[one.label] for one in examples], np.int64)
-    id_n = np.array([taught_id(one.digest) for one in examples], np.int64)
-    again_n, memory = _without(old.memory, x_nd, id_n)
+    digests = [one.digest for one in examples]
+    again_n, memory = _without(old.memory, x_nd, digests)
     old = replace(old, memory=memory)
     new_n = ~again_n
     prior = _with_rows(old.head, len(class_names))
@@ -222,7 +223,7 @@ def learn(
         threshold=calibrated.threshold,
         familiar=calibrated.familiar,
         calibrated_on=calibrated.photos,
-        memory=_longer(old.memory, x_nd, labels_n, id_n),
+        memory=_longer(old.memory, x_nd, labels_n, digests),
         photos={name: int((labels_n == number[name]).sum()) for name in class_names},
         folds=int(fold_n.max()) + 1 if fold_n.any() else 0,
         before=float(before_n.mean()),
@@ -237,7 +238,7 @@ def learn(
         remembered_after=remembered[1],
         warnings=(
             *([] if len(old.memory) else [NO_MEMORY]),
-            *_taught_before(int(again_n.sum()), len(examples)),
+            *_learned_before(int(again_n.sum()), len(examples)),
             *_contradictions(examples),
             *_warnings(tested_nc, labels_n, class_names),
         ),
@@ -380,7 +381,7 @@ def _remembered(
 
 
 def _without(
-    memory: Memory, x_nd: Floats, id_n: NDArray[np.int64]
+    memory: Memory, x_nd: Floats, digests: Sequence[str]
 ) -> tuple[NDArray[np.bool_], Memory]:
     """Which photos (N,) were learned from before, and the memory without any of the photos.
 
@@ -400,11 +401,11 @@ def _without(
         labels=memory.labels[kept],
         held_out=memory.held_out[kept],
     )
-    return learned_n | np.isin(id_n, memory.taught), left
+    return learned_n | np.array([one in memory.learned for one in digests]), left
 
 
 def _longer(
-    memory: Memory, x_nd: Floats, labels_n: NDArray[np.int64], id_n: NDArray[np.int64]
+    memory: Memory, x_nd: Floats, labels_n: NDArray[np.int64], digests: Sequence[str]
 ) -> Memory:
     """The old memory and some of the taught photos."""
     chosen = spread(labels_n.tolist(), REMEMBERED)
@@ -412,7 +413,7 @@ def _longer(
         np.concatenate([memory.embeddings, x_nd[chosen].astype(np.float16)]),
         np.concatenate([memory.labels, labels_n[chosen]]),
         np.concatenate([memory.held_out, np.zeros(len(chosen), np.bool_)]),
-        np.union1d(memory.taught, id_n),
+        memory.learned | Learned.of(digests),
     )
 
 
@@ -437,11 +438,11 @@ def _wrong(
     )
 
 
-def _taught_before(again: int, photos: int) -> Iterator[str]:
+def _learned_before(again: int, photos: int) -> Iterator[str]:
     if again:
         yield (
-            f"{again} of the {photos} photos were taught before, so their figures flatter; only "
-            "the others decide whether it got worse"
+            f"it has learned from {again} of the {photos} photos before, so their figures flatter; "
+            "only the others decide whether it got worse"
         )
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Memory", "spread", "taught_id"]
+from binsight.learned import NOTHING, Learned
+
+__all__ = ["Memory", "spread"]
 
 Floats = NDArray[np.float32]
+LEARNED = "taught"  # once it was of lessons alone
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,14 +26,14 @@ class Memory:
         labels: (M,) int64.
         held_out: (M,) bool; True where the network never learned from the photo, so that it can
             tell how good the model is.
-        taught: (T,) int64, `taught_id` of every photo that was ever taught, also of those that are
-            not remembered.
+        learned: every photo that the bundle learned from, in training or in a lesson, also those
+            that are not remembered.
     """
 
     embeddings: NDArray[np.float16]
     labels: NDArray[np.int64]
     held_out: NDArray[np.bool_]
-    taught: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    learned: Learned = NOTHING
 
     def __post_init__(self) -> None:
         assert self.embeddings.ndim == 2
@@ -47,23 +50,29 @@ class Memory:
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Everything, by name."""
-        taught = {"taught": self.taught.astype(np.int64)} if len(self.taught) else {}
+        ids = {LEARNED: np.array(sorted(self.learned.ids), np.int64)} if self.learned else {}
         return {
             "embeddings": self.embeddings.astype(np.float16),
             "labels": self.labels.astype(np.int64),
             "held_out": self.held_out.astype(np.bool_),
-            **taught,
+            **ids,
         }
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Memory:
+        """What `arrays` gave."""
+        ids = arrays.get(LEARNED)
+        return cls(
+            arrays["embeddings"],
+            arrays["labels"],
+            arrays["held_out"],
+            NOTHING if ids is None else Learned(frozenset(ids.tolist())),
+        )
 
     def part(self, *, held_out: bool) -> tuple[Floats, NDArray[np.int64]]:
         """Embeddings (m, D) and class numbers (m,) of one half."""
         chosen = self.held_out == held_out
         return self.embeddings[chosen].astype(np.float32), self.labels[chosen]
-
-
-def taught_id(digest: str) -> int:
-    """Eight bytes that stand for a photo, of the digest of its bytes."""
-    return int.from_bytes(hashlib.sha256(digest.encode()).digest()[:8], "little", signed=True)
 
 
 def spread(keys: Sequence[object], most: int, *, seed: int = 0) -> list[int]:

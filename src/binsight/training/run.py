@@ -8,6 +8,7 @@ run/
   metrics.csv       a row an epoch; metrics.json holds the same and the best epoch
   curves.png        loss and accuracy
   log.txt           what was printed
+  learned.txt       eight bytes for each photo that it, or its first weights, learned from
   checkpoints/      best.safetensors (weights alone), refit.safetensors (the same with a head that
                     was fitted once more, if the recipe says so) and last.ckpt (to go on)
   kept/             what frozen stages and teachers made of each view; may be deleted
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,8 +35,10 @@ from binsight.data.relabel import (
 from binsight.data.split import Split, read_split, write_split
 from binsight.errors import RunError, SplitError, UsageError
 from binsight.files import file_digest, write_text
+from binsight.learned import NOTHING, Learned
 from binsight.model.origins import IMAGENET, NONE, names_bundle
-from binsight.runtime import BUILTIN
+from binsight.runtime import BUILTIN, bundle_path
+from binsight.runtime.memory import learned_by
 
 from .recipe import Recipe, to_toml, validated
 
@@ -131,24 +134,34 @@ class Run:
         return self.folder / "checkpoints" / "probe.safetensors"
 
     @property
-    def learned(self) -> frozenset[str]:
-        """SHA-256 of each photo that it learned from, wherever that lies; empty before training."""
-        return frozenset(_lines(self.folder / LEARNED))
+    def learned(self) -> Learned:
+        """Photos that it and its first weights learned from; none before training."""
+        return _learned_in(self.folder)
+
+    def learned_of(self, catalog: Catalog) -> Learned:
+        """The same, also where a run of before kept none.
+
+        Args:
+            catalog: the run's own photos, or others.
+        """
+        kept = self.learned
+        if kept or catalog.digest != self.facts.catalog_digest:
+            return kept
+        return self._own(catalog)
 
     def note_learned(self, catalog: Catalog) -> None:
-        """Keep what it learns from, and what the run learned from that its weights come from."""
-        parts = self.split.part_of
-        own = {one.sha256 for one in catalog.photos if parts.get(one.path) == "train"}
-        before = Path(self.facts.weights).parent.parent
-        if self.facts.weights not in RESERVED and has_run(before):
-            own |= _lines(before / LEARNED)
-        own |= self.learned  # a resumed run may no longer find the one before it
-        _write_learned(self.folder, own)
+        """Keep what it learns from, and what its first weights have learned from."""
+        # A resumed run may no longer find what it began with.
+        before = self.learned or _learned_by(self.facts.weights)
+        write_text(self.folder / LEARNED, (self._own(catalog) | before).text)
 
-    def learned_before(self, catalog: Catalog) -> frozenset[str]:
-        """SHA-256 of what its first weights have learned from, besides its own photos."""
+    def learned_before(self, catalog: Catalog) -> Learned:
+        """What its first weights have learned from, besides its own photos."""
+        return self.learned - self._own(catalog)
+
+    def _own(self, catalog: Catalog) -> Learned:
         parts = self.split.part_of
-        return self.learned - {one.sha256 for one in catalog.photos if parts[one.path] == "train"}
+        return Learned.of(one.sha256 for one in catalog.photos if parts.get(one.path) == "train")
 
     def photos(self, sources: tuple[Path, ...] = ()) -> Catalog:
         """The photos of the run, checked against its split.
@@ -163,12 +176,22 @@ class Run:
         return matching_catalog(found, self.split, self.decisions)
 
 
-def _lines(file: Path) -> set[str]:
-    return set(file.read_text(encoding="ascii").split()) if file.is_file() else set()
+def _learned_in(folder: Path) -> Learned:
+    file = folder / LEARNED
+    if not file.is_file():
+        return NOTHING
+    try:
+        return Learned.parse(file.read_text(encoding="ascii"))
+    except ValueError as error:
+        raise RunError(f"{file}: not what training wrote; put it back, or delete it") from error
 
 
-def _write_learned(folder: Path, digests: Collection[str]) -> None:
-    write_text(folder / LEARNED, "".join(f"{digest}\n" for digest in sorted(digests)))
+def _learned_by(weights: str) -> Learned:
+    """What first weights have learned from, if they say so."""
+    if names_bundle(weights):
+        return learned_by(bundle_path(weights))
+    before = Path(weights).parent.parent
+    return _learned_in(before) if weights not in RESERVED and has_run(before) else NOTHING
 
 
 def matching_catalog(
@@ -354,8 +377,10 @@ def create_twin(
     facts = replace(run.facts, soup=soup, refit=refit)
     twin = _write(folder, run.recipe, facts, split or run.split, run.decisions)
     if split is None:
-        learned = run.learned.union(*(_lines(Path(one) / LEARNED) for one in soup))
-        _write_learned(folder, learned)
+        learned = run.learned
+        for one in soup:
+            learned |= _learned_in(Path(one))
+        write_text(folder / LEARNED, learned.text)
     return twin
 
 

@@ -147,8 +147,8 @@ def _warn_of_learned(run: Run, catalog: Catalog) -> None:
         known = sum(one.sha256 in before for one in shown)
         if known:
             log.warning(
-                "%d of %d photos of part %s were learned by the run that the weights come from; "
-                "what it says of them flatters",
+                "the weights to begin with have learned from %d of the %d photos of part %s; what "
+                "is said of them flatters",
                 known,
                 len(shown),
                 part,

@@ -18,6 +18,7 @@ from binsight.export.formats import Request, Source, open_exported, precision_of
 from binsight.export.network_part import fold_half, round_weights, store_half
 from binsight.export.reduced import reduce_bundle
 from binsight.export.shown import Shown, of_split
+from binsight.learned import Learned
 from binsight.runtime import Classifier
 from binsight.teaching.graph import read_memory, remember
 from binsight.teaching.memory import Memory
@@ -102,7 +103,8 @@ def test_what_costs_accuracy_is_not_written(given: Given, tmp_path: Path) -> Non
 
 def test_what_a_bundle_remembers_comes_along(given: Given, tmp_path: Path) -> None:
     model = conv_model()
-    memory = Memory(np.eye(3, dtype=np.float16), np.arange(3), np.ones(3, np.bool_))
+    held_out = np.ones(3, np.bool_)
+    memory = Memory(np.eye(3, dtype=np.float16), np.arange(3), held_out, Learned.of(["a" * 64]))
     remember(model.graph, memory)
     path = tmp_path / "remembers.onnx"
     write_small_bundle(path, model=model)
@@ -111,6 +113,7 @@ def test_what_a_bundle_remembers_comes_along(given: Given, tmp_path: Path) -> No
     found = read_memory(out.read_bytes())
     assert found
     assert np.array_equal(found.embeddings, memory.embeddings)
+    assert "a" * 64 in found.learned
 
 
 def test_bits_that_are_gone_are_not_taken_twice(given: Given, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import binsight
 from binsight import Classifier
 from binsight.errors import NotABundleError
 from binsight.runtime import BUILTIN, builtin, builtin_model, bundle_path, is_bundle
+from binsight.runtime.memory import learned_by
 
 MODELS = Path(binsight.__file__).parent / "models"
 
@@ -28,6 +29,12 @@ def test_each_knows_the_six_classes(name: str) -> None:
     classifier = Classifier(name)
     assert classifier.path == builtin_model(name)
     assert classifier.classes == ("cardboard", "glass", "metal", "paper", "plastic", "trash")
+
+
+@pytest.mark.parametrize("name", BUILTIN)
+def test_each_knows_its_photos_again(name: str) -> None:
+    photos = Classifier(name).metadata.training.photos
+    assert 0 <= photos - len(learned_by(builtin_model(name))) <= 0.01 * photos, "a few are copies"
 
 
 def test_the_first_answers_where_none_is_named() -> None:

@@ -215,9 +215,9 @@ def test_photos_that_were_taught_before_are_counted_and_decide_nothing(pupil: Pu
     alone = learn(again(first), fresh)
     assert second.again == 36
     assert second.new_before == alone.before
-    assert any("36 of the 48 photos were taught before" in line for line in second.warnings)
+    assert any("learned from 36 of the 48 photos before" in line for line in second.warnings)
     assert second.calibrated_on == alone.calibrated_on
-    assert not any("taught before" in line for line in alone.warnings)
+    assert not any("photos before" in line for line in alone.warnings)
     nothing_new = learn(again(first), examples(12))
     assert (nothing_new.new_before, nothing_new.new_after) == (None, None)
     assert nothing_new.calibrated_on == int(pupil.memory.held_out.sum())

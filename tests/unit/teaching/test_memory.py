@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 
+from binsight.learned import NOTHING, Learned
 from binsight.teaching.memory import Memory, spread
 
 
@@ -36,3 +37,14 @@ def test_parts_of_a_memory() -> None:
     assert memory.part(held_out=True)[1].tolist() == [1]
     assert learned.dtype == np.float32
     assert len(memory) == 3
+
+
+def test_a_memory_is_read_back() -> None:
+    rows = np.eye(2, dtype=np.float16)
+    memory = Memory(rows, np.arange(2), np.ones(2, np.bool_), Learned.of(["a" * 64, "b" * 64]))
+    found = Memory.of_arrays(memory.arrays())
+    assert np.array_equal(found.embeddings, rows)
+    assert found.labels.tolist() == [0, 1]
+    assert found.held_out.all()
+    assert found.learned == memory.learned
+    assert Memory.of_arrays(Memory.empty(2).arrays()).learned == NOTHING

@@ -6,12 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from small_bundle import write_small_bundle
 from tiny_training import CLASSES, draw_photos
 
 from binsight.data.catalog import scan
 from binsight.data.relabel import LabelIssue, corrected
 from binsight.data.split import Split, split_by_ratios
 from binsight.errors import CatalogError, RecipeError, RunError, SplitError, UsageError
+from binsight.learned import NOTHING, Learned
+from binsight.runtime import Classifier
 from binsight.training.recipe import load_recipe
 from binsight.training.run import (
     Run,
@@ -84,14 +87,14 @@ def test_relative_sources_are_found_from_anywhere(
 def test_a_run_knows_what_it_and_the_run_before_it_learned_from(
     run: Run, photos: Path, split: Split, tmp_path: Path
 ) -> None:
-    assert run.learned == frozenset()
+    assert run.learned == NOTHING
     catalog = run.photos()
     run.note_learned(catalog)
-    own = {one.sha256 for one in catalog.photos if split.part_of[one.path] == "train"}
+    own = Learned.of(one.sha256 for one in catalog.photos if split.part_of[one.path] == "train")
     assert run.learned == own
     assert len(own) == 6
     assert create_twin(run, tmp_path / "refit", refit=str(run.folder)).learned == own
-    assert create_twin(run, tmp_path / "other", split).learned == frozenset(), "not trained yet"
+    assert create_twin(run, tmp_path / "other", split).learned == NOTHING, "not trained yet"
     other = draw_photos(tmp_path / "others", each=4, seed=9)
     following = create_run(
         tmp_path / "runs" / "two",
@@ -101,13 +104,42 @@ def test_a_run_knows_what_it_and_the_run_before_it_learned_from(
         weights=weights_of(str(run.folder)),
     )
     following.note_learned(following.photos())
-    assert own < following.learned
+    assert not own - following.learned
     assert len(following.learned) == 12
     soup = (str(run.folder), str(following.folder))
     assert create_twin(run, tmp_path / "soup", soup=soup).learned == following.learned
     shutil.rmtree(run.folder)
     following.note_learned(following.photos())
     assert len(following.learned) == 12
+
+
+def test_what_a_bundle_learned_is_known_of_a_run_that_begins_with_it(
+    run: Run, photos: Path, split: Split, tmp_path: Path
+) -> None:
+    catalog = run.photos()
+    judged = set(split.paths("val"))
+    held = [photos / path for path in sorted(judged)][:2]
+    bundle = write_small_bundle(tmp_path / "taught.onnx").path
+    Classifier(bundle).teach({"paper": held}, bundle, anyway=True)
+    following = create_run(
+        tmp_path / "runs" / "two",
+        recipe=load_recipe("onward"),
+        split=split,
+        sources=(photos,),
+        weights=str(bundle),
+    )
+    following.note_learned(catalog)
+    before = following.learned_before(catalog)
+    assert {photos / one.path for one in catalog.photos if one.sha256 in before} == set(held)
+    bundle.unlink()
+    following.note_learned(catalog)
+    assert following.learned_before(catalog) == before
+
+
+def test_a_record_that_is_broken(run: Run) -> None:
+    (run.folder / "learned.txt").write_text("schön", encoding="utf-8")
+    with pytest.raises(RunError, match=r"learned\.txt: not what training wrote; put it back"):
+        run.learned  # noqa: B018  # reading is what fails
 
 
 def test_a_file_called_so_elsewhere_says_nothing(run: Run, tmp_path: Path, monkeypatch) -> None:

@@ -111,7 +111,7 @@ def evaluate(
         from binsight.evaluation.report import write_report
 
         strengths = _severities(severities)
-        asked = open_model(path)
+        asked = open_model(path, model)
         to_show = planned(asked, others, sample)
         plan = plan_home(asked, tuple(photos or ()), split, part, bool(others), corrections)
         if corruptions and not plan and not any(one.has_known for one in to_show):
@@ -247,6 +247,8 @@ def facts_of(
             "part": home.chosen,
             "catalog": home.catalog.digest,
         }
+        if home.note:
+            facts["note"] = home.note
     if others:
         facts["on"] = ", ".join(map(str, others))
     if sample:

@@ -12,6 +12,7 @@ import typer
 
 from binsight.errors import DataError, SplitError, UsageError
 from binsight.files import file_digest
+from binsight.learned import NOTHING, Learned
 
 from .progress import reporting
 from .terminal import printable
@@ -38,12 +39,23 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """The model, and what it knows besides answering."""
+    """The model, and what it knows besides answering.
 
+    Args:
+        name: of the run's folder or the bundle, for messages.
+        model: that answers.
+        threshold: confidence from which an answer is sure; ``None`` if it cannot say.
+        run: if it is one.
+        learned: photos that a bundle learned from; a run knows its own.
+        catalogs: digests of what a bundle was made and taught from.
+    """
+
+    name: str
     model: Model
     threshold: float | None
     run: Run | None = None
-    catalogs: frozenset[str] = frozenset()  # digests of what a bundle was made and taught from
+    learned: Learned = NOTHING
+    catalogs: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +68,8 @@ class HomePlan:
         split: that they are a part of, if there is one.
         chosen: the part's name.
         of_run: whether it is a run's own split.
-        learned: photos that were left out because the run has learned from them.
+        learned: photos that were left out because the model has learned from them.
+        note: what to know of the figures; may be empty.
     """
 
     name: str
@@ -65,6 +78,7 @@ class HomePlan:
     chosen: str
     of_run: bool = False
     learned: int = 0
+    note: str = ""
 
 
 def paired(
@@ -81,19 +95,27 @@ def paired(
     return tuple(zip(folders, each, strict=True))
 
 
-def open_model(model: Path) -> Asked:
+def open_model(model: Path, name: str) -> Asked:
+    """Open a run's folder or a bundle, which a user called so."""
     from binsight.evaluation.asking import BundleModel
     from binsight.evaluation.scoring import RunModel
     from binsight.runtime import Classifier
+    from binsight.runtime.memory import learned_by
     from binsight.training.run import open_run
 
     if model.is_dir():
         run = open_run(model)
-        return Asked(RunModel(run), None, run)
+        return Asked(name, RunModel(run), None, run)
     classifier = Classifier(model)
     about = classifier.metadata
     catalogs = {about.training.catalog_digest, *(one.catalog_digest for one in about.lineage)}
-    return Asked(BundleModel(classifier), about.threshold, catalogs=frozenset(catalogs))
+    return Asked(
+        name,
+        BundleModel(classifier),
+        about.threshold,
+        learned=learned_by(model),
+        catalogs=frozenset(catalogs),
+    )
 
 
 def plan_home(
@@ -117,15 +139,8 @@ def plan_home(
         raise UsageError("--part needs --split")
     try:
         catalog, parts, chosen = _catalog(asked.run, photos, split, part, corrections)
-        found = len(catalog.photos)
-        of_run, learned = asked.run is not None and parts == asked.run.split, 0
-        if asked.run and parts is None:
-            catalog = _without_learned(asked.run, catalog)
-            learned = found - len(catalog.photos)
-        elif asked.run and parts and of_run:
-            whole = parts
-            parts = _without_learned_before(asked.run, catalog, whole, chosen)
-            learned = len(whole.paths(chosen)) - len(parts.paths(chosen))
+        of_run = asked.run is not None and parts == asked.run.split
+        catalog, parts, learned = _without_learned(asked, catalog, parts, chosen)
     except DataError as error:
         if is_named or not is_elsewhere:
             raise
@@ -133,9 +148,11 @@ def plan_home(
         return None
     sources = photos or tuple(map(Path, asked.run.facts.sources if asked.run else ()))
     name = " + ".join(map(_name, sources)) + (f" ({chosen})" if parts else "")
-    if parts is None and catalog.digest in asked.catalogs:
-        _warn(f"{name}: the bundle was made from these very photos, and knows most of them")
-    return HomePlan(name, catalog, parts, chosen, of_run, learned)
+    note = ""
+    if parts is None and not learned and catalog.digest in asked.catalogs:
+        note = "the bundle was made from these very photos, and knows most of them"
+        _warn(f"{name}: {note}")
+    return HomePlan(name, catalog, parts, chosen, of_run, learned, note)
 
 
 def _catalog(
@@ -174,25 +191,44 @@ def _catalog(
     return run.photos(photos), run.split, part or choose_part(run.split)
 
 
-def _without_learned_before(run: Run, catalog: Catalog, parts: Split, chosen: str) -> Split:
-    """The run's own split, without photos that its first weights have learned from."""
-    learned = run.learned_before(catalog)
-    before = {one.path for one in catalog.photos if one.sha256 in learned}
-    shown = set(parts.paths(chosen))
-    if shown <= before:
+def _without_learned(
+    asked: Asked, catalog: Catalog, parts: Split | None, chosen: str
+) -> tuple[Catalog, Split | None, int]:
+    """The photos without those that the model has learned from, and how many these were.
+
+    Of a split's part ``train``, which has to be asked for by name, none is left out.
+    """
+    shown = {one.path for one in catalog.photos} if parts is None else set(parts.paths(chosen))
+    known = _known(asked, catalog, parts) if parts is None or chosen != "train" else NOTHING
+    photos = [one for one in catalog.photos if one.path in shown]
+    learned = {one.path for one in photos if one.sha256 in known}
+    if not learned:
+        return catalog, parts, 0
+    if learned == shown:
+        where = "these" if parts is None else f"part {chosen}'s"
         raise SplitError(
-            f"the weights that {run.folder} began with have learned all photos of its {chosen} "
-            "part; name others, or a --split that they have in common"
+            f"{asked.name} has learned from all of {where} {len(shown):,} photos; name others"
         )
-    _say_learned(run, len(before & shown), f"its part {chosen}")
-    return parts.without(before & shown)
+    _say_learned(asked, len(learned), "" if parts is None else f"part {chosen}")
+    if parts is not None:
+        return catalog, parts.without(learned), len(learned)
+    left = tuple(one for one in photos if one.path not in learned)
+    return replace(catalog, photos=left), None, len(learned)
+
+
+def _known(asked: Asked, catalog: Catalog, parts: Split | None) -> Learned:
+    if asked.run is None:
+        return asked.learned
+    if parts is None:
+        return asked.run.learned_of(catalog)
+    return asked.run.learned_before(catalog)
 
 
 def _check_not_learned(run: Run, catalog: Catalog, parts: Split, chosen: str) -> None:
     """Make sure that another split than the run's own shows it nothing that it learned from."""
     if parts == run.split:
         return
-    shown, known = set(parts.paths(chosen)), _learned(run, catalog)
+    shown, known = set(parts.paths(chosen)), run.learned_of(catalog)
     learned = [one for one in catalog.photos if one.path in shown and one.sha256 in known]
     if learned:
         raise UsageError(
@@ -201,28 +237,9 @@ def _check_not_learned(run: Run, catalog: Catalog, parts: Split, chosen: str) ->
         )
 
 
-def _learned(run: Run, catalog: Catalog) -> frozenset[str]:
-    """Digests of what it learned from, also where a run of before kept none."""
-    kept = run.learned
-    if kept or catalog.digest != run.facts.catalog_digest:
-        return kept
-    part_of = run.split.part_of
-    return frozenset(one.sha256 for one in catalog.photos if part_of[one.path] == "train")
-
-
-def _without_learned(run: Run, catalog: Catalog) -> Catalog:
-    learned = _learned(run, catalog)
-    left = tuple(one for one in catalog.photos if one.sha256 not in learned)
-    if not left:
-        raise UsageError(f"{run.folder} has learned all of these {len(catalog.photos):,} photos")
-    _say_learned(run, len(catalog.photos) - len(left))
-    return replace(catalog, photos=left)
-
-
-def _say_learned(run: Run, learned: int, name: str = "") -> None:
-    if learned:
-        where = f"{name}: " if name else ""
-        _warn(f"{where}left out {learned:,} photos that {run.folder} has learned from")
+def _say_learned(asked: Asked, learned: int, name: str = "") -> None:
+    where = f"{name}: " if name else ""
+    _warn(f"{where}left out {learned:,} photos that {asked.name} has learned from")
 
 
 def _warn(message: str) -> None:
@@ -266,21 +283,22 @@ def planned(
         plan_domain(source, mapped, classes, name=_name(source))
         for (source, _), mapped in zip(others, means, strict=True)
     ]
-    if asked.run:
-        plans = [_unlearned(asked.run, plan) for plan in plans]
-    return [plan.sampled(sample) for plan in plans]
+    return [_unlearned(asked, plan).sampled(sample) for plan in plans]
 
 
-def _unlearned(run: Run, plan: Planned) -> Planned:
-    known = run.learned
+def _unlearned(asked: Asked, plan: Planned) -> Planned:
+    known = asked.run.learned if asked.run else asked.learned
     if not known:
-        _warn(f"{run.folder} kept no digests of its photos; {plan.name} may have some of them")
+        if asked.run:
+            _warn(f"{asked.name} kept no record of its photos; {plan.name} may have some of them")
         return plan
     left = tuple(one for one in plan.shown if _digest(plan.root / one.path) not in known)
-    if not left:
-        raise UsageError(f"{run.folder} has learned all {len(plan.shown):,} photos of {plan.name}")
     learned = len(plan.shown) - len(left)
-    _say_learned(run, learned, plan.name)
+    if not learned:
+        return plan
+    if not left:
+        raise UsageError(f"{asked.name} has learned from all {learned:,} photos of {plan.name}")
+    _say_learned(asked, learned, plan.name)
     return replace(plan, shown=left, skipped=plan.skipped + learned)
 
 

@@ -65,4 +65,4 @@ def test_a_run_knows_them_where_they_belong(photos: Path, tmp_path: Path) -> Non
     assert label(photos, own, run=run) == "metal"
     assert label(photos, other, run=run) == "glass"
     with pytest.raises(UsageError, match="keeps its own"):
-        plan_home(Asked(None, None, run), (), None, None, False, own)
+        plan_home(Asked("run", None, None, run), (), None, None, False, own)
