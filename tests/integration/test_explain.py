@@ -64,6 +64,9 @@ def test_pictures_of_photos_of_one_name_are_both_kept(
         assert done.exit_code == 0
     made = sorted(path.name for path in tmp_path.glob("*.jpg"))
     assert made == ["spot-explained-2.jpg", "spot-explained.jpg"]
+    given = ["explain", str(spotted), "--model", str(small_bundle.path), "--out", "maps"]
+    assert CliRunner().invoke(app, given).exit_code == 0
+    assert [path.name for path in (tmp_path / "maps").iterdir()] == ["spot-explained.jpg"]
 
 
 def test_a_folder_gives_galleries_of_right_and_wrong_answers(

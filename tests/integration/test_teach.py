@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ import pytest
 from command_line import binsight, output, refusal
 from PIL import Image
 from small_bundle import SmallBundle, write_small_bundle, write_taught_bundle
+from typer.testing import CliRunner
 
 from binsight import Classifier
+from binsight.interfaces.cli import app
 
 COLOURS = {"glass": (30, 160, 60), "metal": (120, 120, 130), "paper": (230, 220, 200)}
 
@@ -107,6 +110,42 @@ def test_worse_is_refused_with_the_table(
     assert not out.exists()
     output(*arguments, "--anyway", **home)
     assert out.exists()
+
+
+def test_of_one_photo_nothing_is_claimed(
+    bundle: SmallBundle, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for number in range(1, 6):
+        (photos / "paper" / f"{number}.png").unlink()
+    out = tmp_path / "my.onnx"
+    asked = ["teach", str(photos), "--model", str(bundle.path), "--out", str(out)]
+    for name in ("glass", "metal"):
+        shutil.rmtree(photos / name)
+    said = CliRunner().invoke(app, asked).stdout
+    assert said.splitlines()[1].split() == ["paper", "1", "0.0%", "-"]
+    assert "now: not known of one photo alone" in said
+    assert "still wrong" not in said
+    assert f"wrote {out}; next" in said
+    again = CliRunner().invoke(app, asked).stdout
+    assert f"wrote {out} in place of the one before; next" in again
+    values = json.loads(CliRunner().invoke(app, [*asked, "--json"]).stdout)
+    assert values["accuracy"]["after"] is None
+    assert values["accuracy_of"]["paper"]["after"] is None
+    parent = f"parent   none: a lesson of 1 photos changed {bundle.digest[:16]}"
+    assert parent in CliRunner().invoke(app, ["verify", str(out)]).stdout
+
+
+def test_a_name_that_is_nearly_that_of_a_class(
+    bundle: SmallBundle, photos: Path, tmp_path: Path
+) -> None:
+    photo, kept = photos / "glass" / "0.png", tmp_path / "kept"
+    given = ["correct", str(photo), "--to", str(kept), "--model", str(bundle.path), "--label"]
+    hint = "if you mean glass, say it again with that --label, to move them"
+    assert hint in CliRunner().invoke(app, [*given, "Glas"]).stderr
+    assert "if you mean" not in CliRunner().invoke(app, [*given, "battery"]).stderr
+    assert CliRunner().invoke(app, [*given, "glass"]).stderr == ""
+    assert [one.parent.name for one in kept.rglob("*.png")] == ["glass"]
 
 
 @pytest.mark.parametrize(

@@ -173,12 +173,11 @@ def _about_classes(counts: dict[str, int]) -> Iterator[str]:
             )
     if len(counts) == 1:
         yield f"{next(iter(counts))} is the only class; add a folder of photos for another class"
-    for name, count in counts.items():
-        if count < FEWEST_PHOTOS:
-            yield (
-                f"{name} has only {count} of the {FEWEST_PHOTOS} photos that a class needs at the "
-                "very least; add photos or leave the class out"
-            )
+    if few := [f"{name} has {count}" for name, count in counts.items() if count < FEWEST_PHOTOS]:
+        yield (
+            f"a class needs {FEWEST_PHOTOS} photos at the very least, and {', '.join(few)}; add "
+            "photos or leave such a class out"
+        )
     most, fewest = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
     if counts[most] > LARGEST_IMBALANCE * counts[fewest]:
         yield (

@@ -25,7 +25,17 @@ from .corruptions import FAMILIES, SEVERITIES, Family, corrupt
 from .metrics import Interval, bootstrapped, of_share
 from .resampling import Resampler
 
-__all__ = ["Corrupted", "Robustness", "measure_robustness", "photo_seed", "show_corrupted", "shown"]
+__all__ = [
+    "Corrupted",
+    "Robustness",
+    "measure_robustness",
+    "most_telling",
+    "photo_seed",
+    "show_corrupted",
+    "shown",
+]
+
+CANDIDATES = 8  # photos that an example is chosen from
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +119,21 @@ def shown(file: Path, model: Model) -> Image.Image:
         return image
     size = (round(image.width * scale), round(image.height * scale))
     return image.resize(size, Image.Resampling.BILINEAR)
+
+
+def most_telling(root: Path, paths: Sequence[str], model: Model) -> str:
+    """Of the first few photos that of most contrast, on which worse pictures are told apart best.
+
+    Args:
+        root: that the paths are relative to.
+        paths: at least one.
+        model: that they are shown to.
+    """
+
+    def contrast(path: str) -> float:
+        return float(np.asarray(shown(root / path, model).convert("L")).std())
+
+    return max(paths[:CANDIDATES], key=contrast)
 
 
 def show_corrupted(

@@ -69,9 +69,11 @@ def teach(
     ]
     lesson = learn(pupil, examples, rename=rename)
     if lesson.worse and not anyway:
+        is_new = len(lesson.classes) > len(pupil.classes)
+        also = ", teach another model" if is_new else ""  # not all are as good at new classes
         raise WorseModelError(
             f"the lesson makes the model worse: {lesson.worse}; check the photos' labels, add "
-            "more, or write it anyway (--anyway)",
+            f"more{also}, or write it anyway (--anyway)",
             lesson,
         )
     taught = Taught(

@@ -91,16 +91,17 @@ class Lesson:
         calibrated_on: photos that temperature, threshold and limit were chosen on; 0 if they were
             too few, and the parent's were kept.
         photos: taught photos of each class.
-        folds: that accuracy was measured by; 0 if there were too few photos.
+        folds: that accuracy was measured by; 0 of one photo alone, of which nothing can be said.
         before: accuracy of the parent on the taught photos.
-        after: accuracy on the taught photos, each by a head that was not taught with it.
+        after: accuracy on the taught photos, each by a head that was not taught with it; says
+            nothing without folds.
         before_of: accuracy of the parent, class by class.
         after_of: likewise, afterwards.
         again: photos that the parent learned from, in training or in a lesson. It knows them, so
             that no figure of theirs is held out, and nothing is decided or calibrated by them.
         new_before: accuracy of the parent on the others; ``None`` if there are none.
         new_after: likewise, afterwards.
-        wrong: photos that it still gets wrong: name, label, answer.
+        wrong: photos that it still gets wrong: name, label, answer; none without folds.
         remembered_before: accuracy on photos of the parent's own data; ``None`` without memory.
         remembered_after: likewise, afterwards.
         warnings: lines for a person.
@@ -132,9 +133,12 @@ class Lesson:
             "classes": list(self.classes),
             "photos": dict(self.photos),
             "folds": self.folds,
-            "accuracy": {"before": self.before, "after": self.after},
+            "accuracy": {"before": self.before, "after": self.after if self.folds else None},
             "accuracy_of": {
-                name: {"before": self.before_of[name], "after": self.after_of[name]}
+                name: {
+                    "before": self.before_of[name],
+                    "after": self.after_of[name] if self.folds else None,
+                }
                 for name in self.before_of
             },
             "learned_before": self.again,
@@ -158,7 +162,7 @@ class Lesson:
             return f"right on {now:.1%} of the photos, {then:.1%} before"
         old, new = self.remembered_before, self.remembered_after
         if old is not None and new is not None and new < old - MOST_FORGOTTEN:
-            return f"right on {new:.1%} of the photos that it learned from before, {old:.1%} before"
+            return f"right on {new:.1%} of photos like those it learned from, {old:.1%} before"
         return None
 
 
@@ -203,6 +207,7 @@ def learn(
         )
 
     fold_n = _folds(examples)
+    folds = int(fold_n.max()) + 1 if fold_n.any() else 0
     tested_nc = _out_of_fold(fitted, x_nd, fold_n, fallback=prior)
     head = fitted(np.ones(len(examples), np.bool_))
     names = [rename.get(name, name) for name in pupil.classes]
@@ -225,7 +230,7 @@ def learn(
         calibrated_on=calibrated.photos,
         memory=_longer(old.memory, x_nd, labels_n, digests),
         photos={name: int((labels_n == number[name]).sum()) for name in class_names},
-        folds=int(fold_n.max()) + 1 if fold_n.any() else 0,
+        folds=folds,
         before=float(before_n.mean()),
         after=float(after_n.mean()),
         before_of=_by_class(before_n, labels_n, class_names),
@@ -233,7 +238,7 @@ def learn(
         again=int(again_n.sum()),
         new_before=float(before_n[new_n].mean()) if new_n.any() else None,
         new_after=float(after_n[new_n].mean()) if new_n.any() else None,
-        wrong=_wrong(examples, tested_nc, class_names),
+        wrong=_wrong(examples, tested_nc, class_names) if folds else (),
         remembered_before=remembered[0],
         remembered_after=remembered[1],
         warnings=(
@@ -466,9 +471,8 @@ def _warnings(
     count_c = np.bincount(labels_n, minlength=len(classes))
     for place, name in enumerate(classes):
         if 0 < count_c[place] < FEW:
-            lines.append(
-                f"{name}: only {count_c[place]} photos; its figures mean little below {FEW}"
-            )
+            photos = "1 photo" if count_c[place] == 1 else f"{count_c[place]} photos"
+            lines.append(f"{name}: only {photos}; its figures mean little below {FEW}")
     for one in range(len(classes)):
         for other in range(one + 1, len(classes)):
             pair_n = np.isin(labels_n, (one, other))

@@ -17,6 +17,7 @@ from binsight.errors import TrainingError
 __all__ = ["draw_curves", "learning_curves"]
 
 Rows = Sequence[Mapping[str, Any]]
+FULL = 1.005  # the most that an axis of accuracy shows: all right, and half of its point
 
 
 def draw_curves(path: Path, rows: Rows) -> None:
@@ -55,6 +56,7 @@ def learning_curves(rows: Rows) -> Figure:
     for axes, label in ((loss, "loss"), (accuracy, "accuracy"), (rate, "learning rate")):
         _dress(axes, label, best)
     accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
+    accuracy.set_ylim(top=min(accuracy.get_ylim()[1], FULL))
     rate.set_xlabel("epoch")
     rate.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
     handles, labels = loss.get_legend_handles_labels()

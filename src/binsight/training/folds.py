@@ -23,7 +23,17 @@ from binsight.data.split import Split, read_split, without_grouping, write_split
 from binsight.errors import RunError, SplitError, UsageError
 from binsight.files import drafting
 
-from .run import Run, check_learnable, check_unused, create_run, create_twin, open_run, weights_of
+from .run import (
+    FOLDS,
+    Run,
+    check_learnable,
+    check_unused,
+    create_run,
+    create_twin,
+    has_folds,
+    open_run,
+    weights_of,
+)
 
 __all__ = [
     "FOLDS",
@@ -41,7 +51,6 @@ __all__ = [
     "train_folds",
 ]
 
-FOLDS = "folds.csv"
 UNGROUPED = "ungrouped"
 Around = Callable[[int, Run], AbstractContextManager[dict[str, Any]]]
 
@@ -141,11 +150,6 @@ def _create(folder: Path, split: Split, create: Callable[[Path, int, Split], Non
             create(draft / f"fold{number}", number, part)
         write_split(draft / FOLDS, split)
     return open_folds(folder)
-
-
-def has_folds(folder: Path) -> bool:
-    """Whether `create_folds` made the folder."""
-    return (folder / FOLDS).is_file()
 
 
 def open_folds(folder: Path) -> Folds:

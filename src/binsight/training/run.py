@@ -43,6 +43,7 @@ from binsight.runtime.memory import learned_by
 from .recipe import Recipe, to_toml, validated
 
 __all__ = [
+    "FOLDS",
     "Facts",
     "Run",
     "check_first_weights",
@@ -50,6 +51,7 @@ __all__ = [
     "check_unused",
     "create_run",
     "create_twin",
+    "has_folds",
     "has_run",
     "open_run",
     "placed",
@@ -57,6 +59,7 @@ __all__ = [
 ]
 
 FACTS = "run.json"
+FOLDS = "folds.csv"
 CORRECTIONS = "corrections.csv"
 LEARNED = "learned.txt"
 RESERVED = frozenset({IMAGENET, NONE, *BUILTIN})  # names that win over a path
@@ -233,6 +236,11 @@ def matching_catalog(
 def has_run(folder: Path) -> bool:
     """Whether a run was begun in this folder."""
     return (folder / FACTS).is_file()
+
+
+def has_folds(folder: Path) -> bool:
+    """Whether it is a folder of runs, one for each fold; see `binsight.training.folds`."""
+    return (folder / FOLDS).is_file()
 
 
 def check_unused(folder: Path, *, resumable: bool = True) -> None:
@@ -430,7 +438,14 @@ def open_run(folder: Path) -> Run:
         several = ("sources", "classes", "teachers", "soup")
         tuples = {name: tuple(values.get(name, ())) for name in several}
         facts = Facts(**(values | tuples))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except OSError as error:
+        if has_folds(folder):
+            raise RunError(
+                f"{folder} holds folds, each of them a run; name one, such as {folder / 'fold0'}"
+            ) from error
+        reason = f"{FACTS}: {error.strerror or error}"
+        raise RunError(f"{folder}: not the folder of a run ({reason})") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise RunError(f"{folder}: not the folder of a run ({error})") from error
     decisions = _kept_decisions(folder, facts)
     source = str(folder / "recipe.toml")

@@ -90,7 +90,7 @@ def test_single_small_class():
     warnings = check(catalog_of(*many("glass", 9, 0))).warnings
     assert len(warnings) == 2
     assert warnings[0].startswith("glass is the only class; add")
-    assert warnings[1].startswith("glass has only 9 of the 10 photos")
+    assert warnings[1].startswith("a class needs 10 photos at the very least, and glass has 9; add")
 
 
 @pytest.mark.parametrize(("count", "warned"), [(100, False), (101, True)])

@@ -14,6 +14,7 @@ from binsight.evaluation.robustness import (
     Corrupted,
     Robustness,
     measure_robustness,
+    most_telling,
     photo_seed,
     show_corrupted,
     shown,
@@ -164,3 +165,11 @@ def test_nothing_recognised_and_nothing_sure_have_no_share() -> None:
 def test_robustness_survives_json() -> None:
     measured = measure_robustness(answers([True, False], [[True, False]] * 2), resamples=20)
     assert Robustness.model_validate(json.loads(json.dumps(measured.to_dict()))) == measured
+
+
+def test_the_example_has_the_most_contrast_of_the_first_photos(photos: Path) -> None:
+    board = np.indices((40, 50)).sum(axis=0) // 10 % 2 * 255
+    Image.fromarray(board.astype(np.uint8)).save(photos / "red/1.png")
+    assert most_telling(photos, PATHS, ByColour()) == "red/1.png"
+    late = (*["red/0.png"] * 8, "red/1.png")
+    assert most_telling(photos, late, ByColour()) == "red/0.png"

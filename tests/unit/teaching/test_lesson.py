@@ -148,7 +148,7 @@ def test_one_photo_is_enough_to_try(pupil: Pupil) -> None:
     lesson = learn(pupil, examples(each=1, labels=("glass",)))
     assert lesson.folds == 0
     assert lesson.before == lesson.after
-    assert lesson.warnings == (f"glass: only 1 photos; its figures mean little below {FEW}",)
+    assert lesson.warnings == (f"glass: only 1 photo; its figures mean little below {FEW}",)
 
 
 def test_a_lesson_of_wrong_labels_counts_as_worse(pupil: Pupil) -> None:
@@ -179,7 +179,7 @@ def test_forgetting_counts_as_worse(pupil: Pupil) -> None:
     lesson = learn(pupil, lies)
     assert lesson.after > lesson.before
     assert lesson.worse is not None
-    assert "that it learned from before" in lesson.worse
+    assert "of photos like those it learned from" in lesson.worse
 
 
 def test_classes_that_look_the_same_are_named(pupil: Pupil) -> None:

@@ -289,8 +289,14 @@ def test_a_split_that_is_gone(run: Run) -> None:
 
 @pytest.mark.parametrize("name", ["nowhere", "photos"])
 def test_other_folders_are_no_runs(photos: Path, name: str) -> None:
-    with pytest.raises(RunError, match="not the folder of a run"):
+    with pytest.raises(RunError, match=r"not the folder of a run \(run.json: No such file"):
         open_run(photos.parent / name)
+
+
+def test_a_folder_of_folds_is_told_from_a_run(tmp_path: Path) -> None:
+    (tmp_path / "folds.csv").touch()
+    with pytest.raises(RunError, match="holds folds, each of them a run; name one, such as .*fold0"):
+        open_run(tmp_path)
 
 
 def test_the_photos_of_a_run(run: Run, photos: Path, tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def _table(lesson: Lesson) -> None:
             "": names,
             "Photos": [*(lesson.photos[name] for name in taught), sum(lesson.photos.values())],
             "Right before": [f"{share:.0%}" for share in before],
-            "Right now": [f"{share:.0%}" for share in after],
+            "Right now": [f"{share:.0%}" if lesson.folds else "-" for share in after],
         },
         hide_index=True,
     )

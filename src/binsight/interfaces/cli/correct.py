@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,8 @@ from binsight.runtime import BUILTIN, Classifier
 
 from .models import ModelOption
 from .terminal import printable
+
+CLOSE = 0.75  # ratio of two names that are probably the same word
 
 
 def correct(
@@ -44,11 +47,10 @@ def correct(
     if broken < len(photos):
         if label not in classifier.classes:
             known = printable(", ".join(classifier.classes))
-            typer.secho(
-                f"note: {printable(label)} is new to the model, which knows {known}",
-                fg="yellow",
-                err=True,
-            )
+            note = f"note: {printable(label)} is new to the model, which knows {known}"
+            if meant := get_close_matches(label.lower(), classifier.classes, n=1, cutoff=CLOSE):
+                note += f"; if you mean {meant[0]}, say it again with that --label, to move them"
+            typer.secho(note, fg="yellow", err=True)
         # Also where none was named, so that nobody teaches another one than was asked.
         given = f" --model {shlex.quote(printable(model or BUILTIN[0]))}"
         # Whoever pastes this is to overwrite nothing.

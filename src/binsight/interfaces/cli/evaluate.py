@@ -182,12 +182,12 @@ def _corrupted(
             severities=severities,
             progress=report,
         )
-    photo = robustness.shown(domain.root / paths[0], asked.model)
+    telling = robustness.most_telling(domain.root, paths, asked.model)
     return Worse(
         domain.name,
         robustness.measure_robustness(shown),
-        photo,
-        robustness.photo_seed(paths[0]),
+        robustness.shown(domain.root / telling, asked.model),
+        robustness.photo_seed(telling),
         FAMILIES,
     )
 

@@ -128,7 +128,7 @@ def _explain_one(
     explainer: Explainer, one: Explained, label: str | None, out: Path | None, show: Lines
 ) -> int:
     target = out or Path()
-    if target.is_dir():  # photos of several folders have the same names
+    if target.is_dir() or not target.suffix:  # photos of several folders have the same names
         target = free_path(target, f"{one.path.stem}-explained", ".jpg")
     if is_same_file(target, one.path):
         raise UsageError(f"{target} is the photo itself; give another --out")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -47,6 +48,7 @@ def teach(
     if out.suffix != ".onnx":  # a photo or a list, say, that would be gone
         raise UsageError(f"{out}: a bundle ends in .onnx; give that --out")
     rename = _parsed(renames or [])
+    replaced = out.exists()
     classifier = Classifier(model)
     catalog = _catalog(photos)
     by_class: dict[str, list[Path]] = defaultdict(list)
@@ -68,7 +70,8 @@ def teach(
         raise
     _print(lesson, catalog.root, as_json=as_json)
     if not as_json:
-        typer.echo(f"wrote {out}; next: binsight classify PHOTO --model {out}")
+        where = f"{out} in place of the one before" if replaced else str(out)
+        typer.echo(f"wrote {where}; next: binsight classify PHOTO --model {shlex.quote(str(out))}")
 
 
 def _parsed(items: list[str]) -> dict[str, str]:
@@ -115,20 +118,26 @@ def _print(lesson: Lesson, root: Path, *, as_json: bool) -> None:
 def _print_table(lesson: Lesson) -> None:
     taught = [name for name, count in lesson.photos.items() if count]
     width = max(columns(name) for name in ("all classes", *taught))
+    after_of = lesson.after_of if lesson.folds else {}
     typer.secho(f"{padded('class', width)}  photos   before      now", bold=True)
     for name in taught:
-        before, after = lesson.before_of[name], lesson.after_of[name]
-        typer.echo(
-            f"{padded(name, width)}  {lesson.photos[name]:>6}  {before:>7.1%}  {after:>7.1%}"
+        _print_row(
+            padded(name, width), lesson.photos[name], lesson.before_of[name], after_of.get(name)
         )
     total = sum(lesson.photos.values())
-    typer.echo(
-        f"{padded('all classes', width)}  {total:>6}  {lesson.before:>7.1%}  {lesson.after:>7.1%}"
-    )
+    after = lesson.after if lesson.folds else None
+    _print_row(padded("all classes", width), total, lesson.before, after)
     if lesson.folds:
         typer.echo(
             f"(now: each photo by a model that was not taught with it; {lesson.folds} folds)"
         )
+    else:
+        typer.echo("(now: not known of one photo alone, which the model was taught with)")
+
+
+def _print_row(name: str, photos: int, before: float, after: float | None) -> None:
+    now = "-" if after is None else f"{after:.1%}"
+    typer.echo(f"{name}  {photos:>6}  {before:>7.1%}  {now:>7}")
 
 
 def _print_wrong(lesson: Lesson, root: Path) -> None:

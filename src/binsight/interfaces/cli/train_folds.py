@@ -42,6 +42,7 @@ def cross_validate(
         resume: go on in the folder.
         options: of `binsight.training.train.train`.
     """
+    from binsight.data.split import without_grouping
     from binsight.training.folds import UNGROUPED, add_ungrouped, has_folds, open_folds
 
     out = asked.out
@@ -62,7 +63,15 @@ def cross_validate(
         catalog, work = _new(asked, folds)
     random = open_folds(out / UNGROUPED) if has_folds(out / UNGROUPED) else None
     if also_ungrouped and random is None:
-        random = add_ungrouped(work)
+        if without_grouping(work.split).straddling():
+            random = add_ungrouped(work)
+        else:
+            typer.secho(
+                "note: no photo has a duplicate in another random fold, so that --also-ungrouped "
+                "has nothing to measure",
+                fg="yellow",
+                err=True,
+            )
     try:
         _train(work, catalog, "fold", options)
         if random:
@@ -100,7 +109,8 @@ def _new(asked: AskedTraining, folds: int | None) -> tuple[Catalog, Folds]:
             f"{asked.out} holds a run and no folds; leave --folds out, or choose --out"
         )
     if not asked.photos or folds is None:
-        raise UsageError("give photos and --folds, such as: binsight train PHOTOS --folds 5")
+        missing = "--folds" if asked.photos else "photos" if folds else "photos and --folds"
+        raise UsageError(f"give {missing}, such as: binsight train PHOTOS --folds {folds or 5}")
     recipe = asked.recipe_from(asked.weights)
     decisions = asked.decisions()
     catalog, parts = _folded(asked.photos, folds, asked.split, decisions)

@@ -49,14 +49,22 @@ def _tell(exported: Exported) -> None:
         "classes": printable(", ".join(described.classes)),
         "gives": ", ".join(described.outputs),
         "digest": f"{described.digest[:16]}, as it was written",
-        "parent": described.parent[:16]
-        if described.parent
-        else "none: it came from a run or a lesson",
+        "parent": _parent_told(exported),
         "parity": _told(described.parity),
         "written": f"{described.created}, binsight {described.binsight_version}",
     }
     for name, value in lines.items():
         typer.echo(f"{name:<9}{value}")
+
+
+def _parent_told(exported: Exported) -> str:
+    """Digest of what it shall answer like, or where it came from if there is no such thing."""
+    if exported.description.parent:
+        return exported.description.parent[:16]
+    lineage = Classifier(exported.path).metadata.lineage  # of a bundle: other formats have parents
+    if not lineage:
+        return "none: it came from a run"
+    return f"none: a lesson of {lineage[-1].photos:,} photos changed {lineage[-1].parent[:16]}"
 
 
 def _told(parity: Parity | None) -> str:

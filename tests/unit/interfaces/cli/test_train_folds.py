@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from binsight.errors import BinsightError, CorrectionError, SplitError, UsageErr
 
 pytest.importorskip("torch")
 
+from binsight.interfaces.cli import train_folds
 from binsight.interfaces.cli.asked_training import AskedTraining
 from binsight.interfaces.cli.train_folds import cross_validate
 from binsight.training.folds import create_folds
@@ -50,7 +52,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"folds": 50}, SplitError, "too few photos"),
         ({"teachers": (Path("run"),)}, UsageError, "--teacher goes with one run"),
         ({"fold": 0}, UsageError, "one of the two"),
-        ({"folds": None, "also_ungrouped": True}, UsageError, "give photos and --folds"),
+        ({"folds": None, "also_ungrouped": True}, UsageError, "give --folds, such as"),
         ({"corrections": Path("none.csv")}, CorrectionError, "none.csv: No such file"),
         ({"changes": ["epochs=0"]}, BinsightError, "epochs"),
         ({"weights": "none.pth"}, BinsightError, "none.pth"),
@@ -63,6 +65,26 @@ def test_what_makes_no_sense(
     with pytest.raises(error, match=reason):
         cross_validated(tmp_path / "cv", photos, **(ASKED | asked))
     assert not (tmp_path / "cv").exists()
+
+
+def test_without_duplicates_random_folds_measure_nothing(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """Nothing is trained here: each fold counts as finished."""
+    reported = []
+    monkeypatch.setattr("binsight.training.folds.train_folds", lambda *_, **__: None)
+    monkeypatch.setattr(train_folds, "report_folds", lambda *given: reported.append(given))
+    asked = ASKED | {"also_ungrouped": True}
+    cross_validated(tmp_path / "cv", photos, **asked)
+    assert "--also-ungrouped has nothing to measure" in capsys.readouterr().err
+    assert not (tmp_path / "cv" / "ungrouped").exists()
+    more = tmp_path / "photos"
+    shutil.copytree(photos, more)
+    for number in range(4):
+        shutil.copy(more / "glass" / f"{number}.png", more / "glass" / f"copy{number}.png")
+    cross_validated(tmp_path / "cv2", more, **asked)
+    assert "nothing to measure" not in capsys.readouterr().err
+    assert [random is not None for _, _, random in reported] == [False, True]
 
 
 def test_a_split_with_another_number_of_folds(photos: Path, tmp_path: Path) -> None:
