@@ -295,9 +295,7 @@ def test_other_folders_are_no_runs(photos: Path, name: str) -> None:
 
 def test_a_folder_of_folds_is_told_from_a_run(tmp_path: Path) -> None:
     (tmp_path / "folds.csv").touch()
-    with pytest.raises(
-        RunError, match=r"holds folds, each of them a run; name .*fold0"
-    ):
+    with pytest.raises(RunError, match=r"holds folds, each of them a run; name .*fold0"):
         open_run(tmp_path)
 
 
