@@ -7,8 +7,8 @@ It knows arrays and metrics; how figures look is `drawing`'s part, and which of 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -24,10 +24,11 @@ from binsight.errors import ImageError
 from binsight.images import decode
 
 from .metrics import Metrics
-from .scored import Scored
+from .scored import Answered, Scored, Strange
 
 __all__ = [
     "LookAt",
+    "accepted",
     "confusion_matrix",
     "mistakes",
     "most_confident_mistakes",
@@ -176,20 +177,84 @@ def mistakes(
         look_at: draws what speaks for the predicted class; it stands beside its photo, in half as
             many columns.
     """
-    if look_at:
-        columns = max(1, columns // 2)
     chosen = most_confident_mistakes(scored, limit)
     wrong = int(np.count_nonzero(~scored.correct_n))
+    return _gallery(
+        scored,
+        chosen,
+        [scored.classes[label] for label in scored.labels_n[chosen]],
+        root,
+        title=_mistakes_title(len(chosen), wrong, len(scored)),
+        columns=columns,
+        look_at=look_at,
+    )
+
+
+def accepted(
+    strange: Strange,
+    root: Path,
+    *,
+    limit: int = 12,
+    columns: int = 4,
+    look_at: LookAt | None = None,
+) -> Figure:
+    """Show photos of none of the classes that the model was sure of, the most confident first.
+
+    Above each stands its folder, then what it was taken for. Of a model that cannot say whether it
+    is sure, the most confident answers are shown.
+
+    Args:
+        strange: what the model said.
+        root: see `mistakes`, and for the others.
+    """
+    sure_n = strange.sure_n
+    candidates = np.arange(len(strange)) if sure_n is None else np.flatnonzero(sure_n)
+    order = np.argsort(-strange.confidence_n[candidates], kind="stable")
+    chosen = candidates[order[:limit]]
+    return _gallery(
+        strange,
+        chosen,
+        [PurePosixPath(strange.paths[place]).parent.name for place in chosen],
+        root,
+        title=_accepted_title(len(chosen), None if sure_n is None else len(candidates), strange),
+        columns=columns,
+        look_at=look_at,
+    )
+
+
+def _accepted_title(shown: int, accepted: int | None, strange: Strange) -> str:
+    photos = f"{_photos(len(strange))} of none of the classes"
+    if accepted is None:
+        return f"The {shown} most confident answers to {photos}"
+    if not accepted:
+        return f"None accepted of {photos}"
+    most = f"The {shown} most confident of " if shown < accepted else ""
+    return f"{most}{accepted:,} accepted of {photos}"
+
+
+def _gallery(
+    answered: Answered,
+    chosen: NDArray[np.intp],
+    names: Sequence[str],
+    root: Path,
+    *,
+    title: str,
+    columns: int,
+    look_at: LookAt | None,
+) -> Figure:
+    """Photos with a name each and the model's answer; see `mistakes`."""
+    if look_at:
+        columns = max(1, columns // 2)
     rows = math.ceil(len(chosen) / columns)
     figure = new_figure((4.6 if look_at else 2.3) * columns, 0.7 + 2.9 * rows)
-    figure.suptitle(_mistakes_title(len(chosen), wrong, len(scored)), fontsize=14)
+    figure.suptitle(title, fontsize=14)
     if not rows:
         return figure
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in panels:
         axes.set_axis_off()
-    for axes, index in zip(panels, chosen, strict=False):
-        _tile(axes, scored, int(index), root, look_at)
+    for axes, index, name in zip(panels, chosen, names, strict=False):
+        _tile(axes, answered, int(index), name, root, look_at)
     return figure
 
 
@@ -201,18 +266,19 @@ def _mistakes_title(shown: int, wrong: int, photos: int) -> str:
     return f"{most}{count} in {_photos(photos)}"
 
 
-def _tile(axes: Axes, scored: Scored, index: int, root: Path, look_at: LookAt | None) -> None:
-    true = one_line(scored.classes[scored.labels_n[index]])
-    predicted = one_line(scored.classes[scored.predicted_n[index]])
-    answer = f"\N{RIGHTWARDS ARROW} {predicted}, {scored.confidence_n[index]:.0%}"
+def _tile(
+    axes: Axes, answered: Answered, index: int, name: str, root: Path, look_at: LookAt | None
+) -> None:
+    true, label = one_line(name), answered.classes[answered.predicted_n[index]]
+    answer = f"\N{RIGHTWARDS ARROW} {one_line(label)}, {answered.confidence_n[index]:.0%}"
     # Long names get small letters rather than a neighbour's room.
     font = min(13.0, 2.2 * 72 / (0.62 * max(len(true), len(answer))))
     axes.set_title(f"{true}\n{answer}", fontsize=font)
-    file = root / scored.paths[index]
+    file = root / answered.paths[index]
     try:
         pictures = [decode(file, min_side=TILE_PX)]
         if look_at:
-            pictures.append(look_at(file, scored.classes[scored.predicted_n[index]]))
+            pictures.append(look_at(file, label))
     except ImageError:
         axes.imshow(Image.new("RGB", (TILE_PX, TILE_PX), UNREADABLE))
         axes.text(0.5, 0.5, "cannot be read", ha="center", va="center", transform=axes.transAxes)

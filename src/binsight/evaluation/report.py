@@ -53,6 +53,11 @@ DOMAIN_CAPTIONS = {
     "strangeness.png": "The less both overlap, the better the model can tell what it does not "
     "know. Each colour adds up to all of its photos.",
 }
+ACCEPTED = "accepted.png"
+ACCEPTED_CAPTION = (
+    "photos of none of the classes that the model was sure of, the surest first: their folder, "
+    "then what they were taken for."
+)
 CORRUPTION_CAPTIONS = {
     "corruptions.png": "Percent of the photos, by corruption and severity.",
     "corruptions_shown.png": "What was done: one photo clean, and in mild, middle and strong "
@@ -137,7 +142,7 @@ def write_report(
             if one.known
         ]
         _write_strangers(draft, domains, measured)
-        compared = _draw_domains(draft, domains, measured)
+        compared = _draw_domains(draft, domains, measured, look_at)
         corrupted = _write_worse(draft, worse) if worse else {}
         _write_numbers(draft / NUMBERS, sections, measured, folds, title=title, facts=facts)
         page = _render(
@@ -218,7 +223,10 @@ def _write_strangers(
 
 
 def _draw_domains(
-    draft: Path, domains: Sequence[Domain], measured: Sequence[DomainMetrics]
+    draft: Path,
+    domains: Sequence[Domain],
+    measured: Sequence[DomainMetrics],
+    look_at: figures.LookAt | None,
 ) -> dict[str, tuple[str, str]]:
     """Draw what sets domains apart: figure's name to its URI and caption."""
     if not _are_compared(measured):
@@ -230,11 +238,17 @@ def _draw_domains(
         else None,
         "strangeness.png": domain_figures.strangeness(domains),
     }
+    captions = dict(DOMAIN_CAPTIONS)
+    for number, one in enumerate(domains):
+        if one.strange is not None:
+            name = f"{_prefix(number, one.name)}{ACCEPTED}"
+            drawn[name] = figures.accepted(one.strange, one.root, look_at=look_at)
+            captions[name] = f"{one.name}: {ACCEPTED_CAPTION}{WHERE if look_at else ''}"
     uris = {}
     for name, figure in drawn.items():
         if figure is not None:
             save(figure, draft / name)
-            uris[name] = (_data_uri(draft / name), DOMAIN_CAPTIONS[name])
+            uris[name] = (_data_uri(draft / name), captions[name])
     return uris
 
 
@@ -320,6 +334,7 @@ def _render(
         domains=measured,
         class_rows=list(enumerate(sections[0].scored.classes)) if sections else [],
         compared=compared,
+        panned=[name for name in compared if name.endswith(ACCEPTED)],
         sections=[_shown(one) for one in sections],
         worse=worse,
         corrupted=corrupted,

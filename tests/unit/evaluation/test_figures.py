@@ -12,7 +12,7 @@ from PIL import Image
 from binsight.drawing import DPI, save
 from binsight.evaluation import figures
 from binsight.evaluation.metrics import evaluate
-from binsight.evaluation.scored import Scored
+from binsight.evaluation.scored import Scored, Strange
 
 
 def wrong_and_right(classes=("glass", "metal", "paper")):
@@ -144,6 +144,41 @@ def test_faultless_model_has_an_empty_gallery(tmp_path):
     assert words(figure) == ["No mistakes in 2 photos"]
     save(figure, tmp_path / "mistakes.png")
     assert (tmp_path / "mistakes.png").stat().st_size > 0
+
+
+def strange_photos(sure: list[bool] | None) -> Strange:
+    """Four photos of none of the classes: confidence 0.6, 0.9, 0.7 and 0.8."""
+    probs = [[0.6, 0.4], [0.1, 0.9], [0.7, 0.3], [0.2, 0.8]]
+    paths = ("cats/a", "cats/b", "deep/dogs/c", "d")
+    sure_n = None if sure is None else np.array(sure)
+    return Strange(paths, np.array(probs, np.float32), ("glass", "metal"), sure_n)
+
+
+def titles(figure: Figure) -> list[str]:
+    return [axes.get_title() for axes in figure.axes if axes.get_title()]
+
+
+def test_accepted_photos_come_surest_first(tmp_path):
+    figure = figures.accepted(strange_photos([True, True, True, False]), tmp_path)
+    assert titles(figure) == ["cats\n→ metal, 90%", "dogs\n→ glass, 70%", "cats\n→ glass, 60%"]
+    assert "3 accepted of 4 photos of none of the classes" in words(figure)
+    few = figures.accepted(strange_photos([True, True, True, False]), tmp_path, limit=1)
+    title = "The 1 most confident of 3 accepted of 4 photos of none of the classes"
+    assert title in words(few)
+    assert_nothing_is_clipped(few)
+
+
+def test_of_a_model_that_cannot_say_the_most_confident_answers_are_shown(tmp_path):
+    figure = figures.accepted(strange_photos(None), tmp_path, limit=2)
+    assert titles(figure) == ["cats\n→ metal, 90%", "\n→ metal, 80%"]
+    said = "The 2 most confident answers to 4 photos of none of the classes"
+    assert said in words(figure)
+
+
+def test_where_nothing_was_accepted_the_figure_says_so(tmp_path):
+    figure = figures.accepted(strange_photos([False] * 4), tmp_path)
+    assert words(figure) == ["None accepted of 4 photos of none of the classes"]
+    save(figure, tmp_path / "accepted.png")
 
 
 def test_figures_do_without_pyplot():

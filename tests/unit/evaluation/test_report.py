@@ -255,8 +255,10 @@ def test_domains_stand_side_by_side(tmp_path, scored, elsewhere):
     ):
         assert row in text
     assert "kitchen" not in page.tags
+    assert (tmp_path / "out" / "2-a-b-kitchen-accepted.png").is_file()
+    assert "a/b <kitchen>: photos of none of the classes that the model was sure of" in text
     sources = page.values("src")
-    assert len(sources) == 2 * 4 + 3
+    assert len(sources) == 2 * 4 + 4
     assert all(source.startswith("data:image/png;base64,") for source in sources)
 
 
@@ -272,10 +274,9 @@ def test_numbers_of_every_domain_are_written(tmp_path, scored, elsewhere):
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names >= FILES
     mine = "2-a-b-kitchen-"
-    assert {name.removeprefix(mine) for name in names if name.startswith(mine)} == FILES - {
-        "metrics.json",
-        "report.html",
-    }
+    assert {name.removeprefix(mine) for name in names if name.startswith(mine)} == (
+        FILES | {"accepted.png"}
+    ) - {"metrics.json", "report.html"}
     with (tmp_path / "out" / f"{mine}predictions.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["label"] for row in rows] == [*["glass", "metal", "metal", "glass"], "", ""]
