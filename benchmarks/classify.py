@@ -170,7 +170,7 @@ def described(bundle: str | None, photos: list[str], threads: int | None) -> Ite
     from torchvision import models
 
     from binsight import Classifier
-    from binsight.runtime.cpus import available_cpus
+    from binsight.cpus import available_cpus
 
     classifier = Classifier(bundle)
     metadata, spec = classifier.metadata, classifier.metadata.preprocess

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from binsight.cpus import available_cpus
 from binsight.errors import CatalogError, ImageError
 from binsight.files import replacing
 from binsight.images import HEIC_SUFFIXES, PHOTO_SUFFIXES, decode, read_file, upright_size
@@ -284,7 +285,7 @@ def _read_rows(path: Path, *, required: Iterable[str]) -> list[dict[str, str]]:
 def _inspect_all(
     root: Path, listed: Sequence[Listed], near: bool, progress: Progress | None
 ) -> Iterator[_Seen | Problem]:
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(available_cpus()) as pool:
         for done, item in enumerate(
             pool.map(lambda row: _inspect(root, row, near), listed), start=1
         ):

@@ -18,8 +18,8 @@ import numpy as np
 from pydantic import BaseModel
 
 from binsight.bundle import Precision
+from binsight.cpus import available_cpus
 from binsight.errors import UsageError
-from binsight.runtime.cpus import available_cpus
 
 from .described import FormatName, size_of
 from .formats import Exported, open_exported

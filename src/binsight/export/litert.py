@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from binsight.bundle import Metadata
+from binsight.cpus import available_cpus
 from binsight.preprocess import PreprocessSpec, load
-from binsight.runtime.cpus import available_cpus
 
 from .measured import Answers, Floats
 from .quiet import converting

@@ -21,13 +21,13 @@ from binsight.bundle import (
     parse_metadata,
     read_verified,
 )
+from binsight.cpus import available_cpus
 from binsight.errors import ImageError, NotABundleError, UsageError
 from binsight.images import DEFAULT_LIMITS, ImageLimits, ImageSource
 from binsight.preprocess import load
 
 from .batches import answer_each
 from .builtin import bundle_path
-from .cpus import available_cpus
 from .prediction import Prediction
 from .providers import available_providers, check_started
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -271,9 +272,27 @@ def validated(values: Mapping[str, Any], *, source: str) -> Recipe:
 def _explain(location: tuple[int | str, ...], message: str, kind: str) -> str:
     name = ".".join(map(str, location))
     if kind == "extra_forbidden":
-        return f"unknown key {name}"
+        return f"unknown key {name}{_meant(name)}"
     message = message.removeprefix("Value error, ")
     return f"{name}: {message}" if name else message
+
+
+def _meant(key: str) -> str:
+    """A hint at the key that is nearly called so, or is called so in a table."""
+    keys = list(_keys(Recipe))
+    same = [one for one in keys if one.rpartition(".")[2] == key.rpartition(".")[2]]
+    meant = same or get_close_matches(key, keys, n=1)
+    return f" (did you mean {meant[0]}?)" if meant else ""
+
+
+def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """All keys of a recipe, those of tables with the table's name and a dot before them."""
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from _keys(kind, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
 
 
 def _read(name_or_file: str) -> dict[str, Any]:

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from binsight.bundle import INPUT, read_verified
+from binsight.cpus import available_cpus
 from binsight.data.split import Split
 from binsight.errors import RunError, UsageError
 from binsight.model.network import Network
 from binsight.runtime import Classifier, is_bundle
 from binsight.runtime.classifier import open_session
-from binsight.runtime.cpus import available_cpus
 from binsight.runtime.providers import available_providers
 
 from .checkpoints import best_network

@@ -28,6 +28,7 @@ from small_bundle import (
 
 from binsight import Classifier, Prediction
 from binsight.bundle import FORMAT_VERSION
+from binsight.cpus import available_cpus
 from binsight.errors import (
     AlteredBundleError,
     BundleError,
@@ -40,7 +41,6 @@ from binsight.errors import (
 )
 from binsight.images import ImageLimits
 from binsight.runtime import classifier
-from binsight.runtime.cpus import available_cpus
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from binsight.cpus import available_cpus
 from binsight.images import ImageLimits
-from binsight.runtime.cpus import available_cpus
 
 from .extras import needs_extra
 from .models import ModelOption

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from binsight.cpus import available_cpus
 from binsight.errors import UsageError
 from binsight.images import ImageLimits
-from binsight.runtime.cpus import available_cpus
 
 __all__ = ["Settings"]
 

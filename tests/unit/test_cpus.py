@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from binsight.runtime import cpus
-from binsight.runtime.cpus import available_cpus
+from binsight import cpus
+from binsight.cpus import available_cpus
 
 
 @pytest.fixture(autouse=True)
