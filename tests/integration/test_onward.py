@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ from binsight.data.catalog import scan  # noqa: E402
 from binsight.data.split import split_by_ratios, write_split  # noqa: E402
 from binsight.model.weights import build_with_weights  # noqa: E402
 from binsight.training.checkpoints import best_network  # noqa: E402
+from binsight.training.outputs import outputs_of  # noqa: E402
+from binsight.training.parts import labelled  # noqa: E402
 from binsight.training.recipe import load_recipe  # noqa: E402
-from binsight.training.run import open_run  # noqa: E402
+from binsight.training.run import Run, open_run  # noqa: E402
 
 QUICK = [
     *("--workers", "0", "--accelerator", "cpu", "--set", "size=32", "--set", "eval_size=32"),
@@ -55,6 +58,8 @@ def test_a_run_takes_its_shape_from_the_bundle(onward: Path) -> None:
     assert begun.recipe.architecture == "mobilenet_v2"
     assert begun.recipe.frozen_batchnorm
     assert begun.recipe.learning_rate == load_recipe("onward").learning_rate
+    told = json.loads((onward / "metrics.json").read_text())
+    assert "first_weights" not in told, "it knows other classes"
 
 
 def test_a_run_from_a_bundle_resumes(given: list[str], onward: Path) -> None:
@@ -67,6 +72,14 @@ def test_the_head_goes_on_from_a_bundle_of_the_same_classes(onward: Path, mine: 
     torch.testing.assert_close(network.head.weight, learned)
 
 
+def score(weights: Path, run: Run) -> float:
+    """Accuracy of first weights on a run's validation photos."""
+    network = build_with_weights("mobilenet_v2", str(weights), classes=CLASSES, dropout=0).eval()
+    shown = labelled(run, run.photos(), "val")
+    logits_nc, _ = outputs_of(network, shown, run.recipe.preprocess)
+    return float((logits_nc.argmax(axis=1) == shown.labels).mean())
+
+
 @pytest.mark.parametrize("kind", ["bundle", "run"])
 def test_the_result_lies_between_first_weights_and_tuned_ones(
     given: list[str], onward: Path, mine: Path, tmp_path: Path, kind: str
@@ -75,6 +88,14 @@ def test_the_result_lies_between_first_weights_and_tuned_ones(
     asked = ["train", *given, "--weights", weights, "--recipe", "onward", *QUICK]
     output(*asked, "--out", tmp_path / "whole")
     output(*asked, "--out", tmp_path / "half", "--set", "interpolation=0.5")
+    run = open_run(tmp_path / "half")
+    first_accuracy = score(weights, run)
+    log = (run.folder / "log.txt").read_text()
+    assert f"first weights: validation accuracy {first_accuracy:.4f}" in log
+    told = json.loads((run.folder / "metrics.json").read_text())
+    assert told["first_weights"]["val_accuracy"] == pytest.approx(first_accuracy, abs=1e-6)
+    is_worse = told["best"]["val_accuracy"] < first_accuracy
+    assert ("no epoch is right of as many" in log) == is_worse
     first = build_with_weights("mobilenet_v2", str(weights), classes=CLASSES, dropout=0)
     whole, half = (best_network(open_run(tmp_path / name)) for name in ("whole", "half"))
     for layer in ("head", "features.18.0"):

@@ -84,10 +84,18 @@ class BestWeights(Callback):
 
 
 class Record(Callback):
-    """Writes ``metrics.csv``, ``metrics.json`` and ``curves.png`` after each epoch."""
+    """Writes ``metrics.csv``, ``metrics.json`` and ``curves.png`` after each epoch.
+
+    Args:
+        run: that it is of.
+
+    Attributes:
+        begun: validation accuracy of the first weights; ``None`` if their head starts anew.
+    """
 
     def __init__(self, run: Run) -> None:
         self.run = run
+        self.begun: float | None = None
         self.rows: list[dict[str, float]] = []
         self.refit: dict[str, object] = {}
 
@@ -128,6 +136,8 @@ class Record(Callback):
             writer.writeheader()
             writer.writerows(self.rows)
         everything = {"best": self.best, "epochs": self.rows}
+        if self.begun is not None:
+            everything["first_weights"] = {"val_accuracy": round(self.begun, 6)}
         if self.refit:
             everything["refit"] = self.refit
         write_text(self.run.folder / "metrics.json", json.dumps(everything, indent=2) + "\n")
@@ -144,8 +154,9 @@ class Record(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """What `last.ckpt` keeps of this."""
-        return {"rows": self.rows}
+        return {"rows": self.rows, "begun": self.begun}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from `state_dict`; rows of an epoch that was cut off are gone."""
         self.rows = list(state_dict["rows"])
+        self.begun = state_dict.get("begun")

@@ -7,20 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, WeightAveraging
 
 from binsight.data.catalog import Catalog
 from binsight.data.dataset import evaluation_loader, training_loader
+from binsight.data.labelled import LabelledPhotos
 from binsight.errors import MissingExtraError, RunError
 from binsight.model.network import Network
-from binsight.model.weights import read_unaveraged_state
+from binsight.model.weights import classes_of, read_unaveraged_state
 
 from .averaging import moving_average
 from .first import first_network
 from .keeping import Keeping
 from .kept import Report
 from .module import Classification
+from .outputs import outputs_of
 from .parts import labelled, shares_of, training_views
 from .recipe import Recipe
 from .record import BestWeights, ProbeWeights, Record
@@ -82,6 +85,8 @@ def train(
         accelerator=accelerator,
     )
     views, shown = training_views(run, catalog), labelled(run, catalog, "val")
+    if not resume:
+        record.begun = _accuracy_before(run, network, shown, workers, accelerator)
     stages, taught = keeping.prepare(views, shown, report)
     module = Classification(
         network,
@@ -121,6 +126,8 @@ def train(
             raise
     if trainer.interrupted:
         raise KeyboardInterrupt
+    if record.begun is not None and record.best["val_accuracy"] < record.begun:
+        log.warning("no epoch is right of as many validation photos as the first weights were")
     if not run.recipe.refit:
         return record.best["val_accuracy"]
     made = refit_trained(run, catalog, workers=workers, accelerator=accelerator, report=report)
@@ -153,6 +160,23 @@ def _warn_of_learned(run: Run, catalog: Catalog) -> None:
                 len(shown),
                 part,
             )
+
+
+def _accuracy_before(
+    run: Run, network: Network, shown: LabelledPhotos, workers: int, accelerator: str
+) -> float | None:
+    """Of first weights whose head goes on, on validation photos; ``None`` if it starts anew."""
+    if classes_of(run.facts.weights) != run.facts.classes:
+        return None
+    was_training = network.training
+    with torch.random.fork_rng(devices=()):  # a loader draws, and what follows is to be the same
+        logits_nc, _ = outputs_of(
+            network.eval(), shown, run.recipe.preprocess, workers=workers, accelerator=accelerator
+        )
+    network.train(was_training)
+    accuracy = float((logits_nc.argmax(axis=1) == np.array(shown.labels)).mean())
+    log.info("first weights: validation accuracy %.4f", accuracy)
+    return accuracy
 
 
 def resolved_precision(recipe: Recipe, accelerator: str) -> str:
