@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated
 
@@ -175,7 +176,10 @@ def load_fitting_bins(path_or_scheme_name: str, classes: Iterable[str]) -> Bins:
     try:
         bins.require(classes)
     except BinsError as error:
-        raise BinsError(f"{path_or_scheme_name}: {error}") from error
+        what = f"{path_or_scheme_name}: {error}"
+        if path_or_scheme_name in built_in_schemes():
+            what += f" in a copy of {_scheme(path_or_scheme_name)}, and give that"
+        raise BinsError(what) from error
     return bins
 
 
@@ -199,12 +203,15 @@ def load_bins(path_or_scheme_name: str | os.PathLike[str]) -> Bins:
 
 def _text(name: str) -> str:
     if name in built_in_schemes():
-        scheme = resources.files(__package__) / "schemes" / f"{name}.toml"
-        return scheme.read_text(encoding="utf-8")
+        return _scheme(name).read_text(encoding="utf-8")
     if not Path(name).is_file():
         known = ", ".join(built_in_schemes())
         raise BinsError(f"no bins {name!r}; give a TOML file, or one of {known}")
     return Path(name).read_text(encoding="utf-8-sig")  # as Windows' Notepad saves it
+
+
+def _scheme(name: str) -> Traversable:
+    return resources.files(__package__) / "schemes" / f"{name}.toml"
 
 
 def _repeated(bins: Iterable[Bin]) -> Iterable[str]:
