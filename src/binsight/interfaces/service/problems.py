@@ -86,9 +86,14 @@ async def _refused(_: Request, error: Exception) -> JSONResponse:
     return _response(error.status, str(error), error.headers)
 
 
-async def _by_framework(_: Request, error: Exception) -> JSONResponse:
+async def _by_framework(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return _response(error.status_code, error.detail, error.headers)
+    detail = error.detail
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        detail = "no such path; GET /openapi.json lists those that there are"
+    elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and error.headers:
+        detail = f"{request.method} is not answered here; send {error.headers['Allow']}"
+    return _response(error.status_code, detail, error.headers)
 
 
 async def _not_valid(_: Request, error: Exception) -> JSONResponse:

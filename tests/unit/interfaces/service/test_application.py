@@ -195,9 +195,9 @@ def test_a_form_without_photos_or_with_other_fields_is_refused(narrow: TestClien
 
 
 def test_paths_and_methods_that_are_not_there(client: TestClient) -> None:
-    refused(client.get("/v2/classify"), 404)
+    assert "GET /openapi.json lists" in refused(client.get("/v2/classify"), 404)
     response = client.get("/v1/classify")
-    refused(response, 405)
+    assert refused(response, 405) == "GET is not answered here; send POST"
     assert response.headers["allow"] == "POST"
 
 
