@@ -49,6 +49,16 @@ def test_the_interval_is_as_wide_as_theory_says():
     assert auroc.high - auroc.low == pytest.approx(2 * 1.96 * variance**0.5, rel=0.25)
 
 
+def test_those_that_pass_are_binomial_where_the_border_stands_still():
+    """All known photos are at 0, so that every resample has the same border."""
+    strange = np.repeat([0.0, 1.0], [120, 280])
+    passed = novelty_metrics(np.zeros(50), strange, resamples=2000).fpr_at_95_tpr
+    assert passed.value == 0.3
+    low, high = binom.interval(0.95, 400, 0.3)
+    assert passed.low == pytest.approx(low / 400, abs=0.01)
+    assert passed.high == pytest.approx(high / 400, abs=0.01)
+
+
 def test_acceptance_counts_and_its_interval_is_binomial():
     sure = np.arange(1000) < 600
     correct = np.arange(1000) % 5 > 0
