@@ -8,8 +8,8 @@ Inputs and outputs of the graph, all float32:
     feature_map  (N, K, h, w)        the last spatial features, before pooling
     novelty      (N,)                how strange the photo is (`novelty`), where metadata says so
 
-A bundle may also remember some of the photos that it learned from, as constants that no node of the
-graph uses (`teaching.memory`).
+A bundle may also remember some of the photos that it learned from, and which these were, as
+constants that no node of the graph uses (`teaching.memory`).
 
 The metadata is JSON under the key ``binsight`` of the ONNX metadata. The last bytes of the file are
 one more metadata entry, ``binsight.digest``, with the SHA-256 of all bytes before it. Protocol

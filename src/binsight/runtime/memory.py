@@ -20,4 +20,4 @@ def learned_by(bundle: Path) -> Learned:
     from binsight.teaching.graph import read_memory  # needs onnx, which takes long to import
 
     memory = read_memory(read_verified(bundle))
-    return memory.learned if memory else NOTHING
+    return NOTHING if memory is None else memory.learned

@@ -112,10 +112,11 @@ def pupil_of(classifier: Classifier, data: bytes) -> Pupil:
     head = read_head(classifier.path, data)
     metadata = classifier.metadata
     known = read_known(data)
+    memory = read_memory(data)
     return Pupil(
         classes=classifier.classes,
         head=head,
-        memory=read_memory(data) or Memory.empty(head.weight_cd.shape[1]),
+        memory=Memory.empty(head.weight_cd.shape[1]) if memory is None else memory,
         threshold=metadata.threshold,
         risk=metadata.threshold_risk,
         familiar=Familiar(known, metadata.novelty) if known and metadata.novelty else None,

@@ -23,13 +23,15 @@ from binsight.export.formats import (
 )
 from binsight.export.reduced import check_reducible, reduce_bundle
 from binsight.export.shown import Shown, of_files, of_run, of_split, some_of
-from binsight.files import is_same_file
+from binsight.files import file_digest, is_same_file
 from binsight.runtime import Classifier, is_bundle
+from binsight.runtime.memory import learned_by
 from binsight.training.run import Run, open_run
 
 from .extras import needs_extra
 from .photo_paths import every_photo
 from .progress import reporting
+from .terminal import printable
 
 __all__ = ["Asked", "Fitting", "export_any"]
 
@@ -157,7 +159,23 @@ def _shown(chosen: Format, source: Source, asked: Asked) -> tuple[Shown, Shown |
     else:
         return of_files(every_photo(asked.photos), COMPARED), None
     photos = found[0] if measured else some_of(found[0], COMPARED)
+    if measured and not source.run:
+        _warn_of_learned(source, photos)
     return photos, some_of(found[1]) if asked.precision == "int8" else None
+
+
+def _warn_of_learned(source: Source, photos: Shown) -> None:
+    learned = learned_by(source.bundle)
+    known = sum(file_digest(file) in learned for file in photos.files)
+    if known:
+        typer.secho(
+            printable(
+                f"note: {source.bundle} has learned from {known:,} of the {len(photos):,} photos "
+                f"of part {photos.part}; what is measured and chosen on them flatters"
+            ),
+            fg="yellow",
+            err=True,
+        )
 
 
 def _tell_bundle(out: Path, described: Metadata) -> None:

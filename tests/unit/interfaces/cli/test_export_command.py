@@ -5,21 +5,28 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import onnx
 import pytest
 from click.testing import Result
 from conv_bundle import labelled_photos, split_of, write_conv_bundle
 from small_bundle import write_small_bundle
 from typer.testing import CliRunner
 
+from binsight.bundle import describe, write_bundle
+from binsight.data.split import read_split
 from binsight.errors import BinsightError, NotABundleError, UnreadableImageError, UsageError
 from binsight.export.described import sidecar_of
 from binsight.export.formats import TAKEN_OVER
 from binsight.files import file_digest
 from binsight.interfaces.cli.app import app
+from binsight.learned import Learned
 from binsight.runtime import Classifier
+from binsight.teaching.graph import remember
+from binsight.teaching.memory import Memory
 
 
 class Here(NamedTuple):
@@ -80,6 +87,22 @@ def test_few_validation_photos_are_told_of(here: Here, tmp_path: Path) -> None:
     assert "chosen on 9 validation photos alone" in done.stderr
     done = run("export", here.bundle, "--fp16", "--out", tmp_path / "b.onnx", *labelled(here))
     assert "photos alone" not in done.stderr
+
+
+def test_photos_that_the_bundle_learned_from_are_told_of(here: Here, tmp_path: Path) -> None:
+    metadata = Classifier(here.bundle).metadata
+    model = onnx.load(here.bundle)
+    judged = [here.photos / path for path in read_split(here.split).paths("val")[:2]]
+    memory = Memory.empty(int(metadata.preprocess.size))
+    remember(model.graph, replace(memory, learned=Learned.of(map(file_digest, judged))))
+    describe(model, metadata)
+    bundle = tmp_path / "knows.onnx"
+    write_bundle(bundle, model.SerializeToString())
+    note = f"note: {bundle} has learned from 2 of the 9 photos of part val; what is measured"
+    done = run("export", bundle, "--fp16", "--out", tmp_path / "a.onnx", *labelled(here))
+    assert note in done.stderr
+    done = run("export", here.bundle, "--fp16", "--out", tmp_path / "b.onnx", *labelled(here))
+    assert "has learned" not in done.stderr
 
 
 def test_a_broken_photo_is_told_of_before_anything_is_converted(
