@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
 
+from binsight import calibration
 from binsight.calibration import (
     choose_threshold,
     expected_calibration_error,
@@ -25,6 +26,14 @@ def logits_at(temperature, photos=20_000):
     uniform = generator.random((photos, 1))
     labels = (softmax(honest, axis=1).cumsum(axis=1) < uniform).sum(axis=1).clip(max=4)
     return temperature * honest, labels
+
+
+def test_softmax_is_that_of_scipy_and_bears_large_logits():
+    logits = np.array([[1000.0, 999.0, -1000.0], [0.5, 0.25, 2.0]], np.float32)
+    for temperature in (1.0, 2.5):
+        found = calibration.softmax(logits, temperature)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, softmax(logits / temperature, axis=1), rtol=1e-5)
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5, 6.0])
@@ -140,8 +149,9 @@ def test_threshold_refuses_what_makes_no_sense():
         choose_threshold(np.array([0.5]), np.array([True]), risk=2)
     with pytest.raises(TrainingError, match="at least one photo"):
         choose_threshold(np.zeros(0), np.zeros(0, bool))
-    with pytest.raises(TrainingError, match="outside 0 to 1"):
-        choose_threshold(np.array([np.nan]), np.array([True]))
+    for confidence in (np.nan, -0.1, 1.1):
+        with pytest.raises(TrainingError, match="outside 0 to 1"):
+            choose_threshold(np.array([confidence]), np.array([True]))
     with pytest.raises(TrainingError, match="booleans"):
         choose_threshold(np.array([0.5]), np.array([1]))
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,22 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert (again.paths, again.classes) == (SCORED.paths, SCORED.classes)
     assert (again.labels_n == SCORED.labels_n).all()
     assert (again.probs_nc == SCORED.probs_nc).all()
+
+
+def test_a_subset_takes_all_that_is_known_of_its_photos() -> None:
+    """Without its groups, intervals would be too narrow."""
+    also = {
+        "sure_n": np.array([True, False]),
+        "novelty_n": np.array([0.5, 2.0], np.float32),
+        "group_n": np.array([7, 9]),
+    }
+    part = replace(SCORED, **also).subset(np.array([False, True]))
+    assert part.paths == SCORED.paths[1:]
+    assert part.labels_n.tolist() == [1]
+    assert part.probs_nc.tolist() == [[0.125, 0.875]]
+    assert [getattr(part, name).tolist() for name in also] == [[False], [2.0], [9]]
+    plain = SCORED.subset(np.array([True, False]))
+    assert [getattr(plain, name) for name in also] == [None] * 3
 
 
 @pytest.mark.parametrize(
