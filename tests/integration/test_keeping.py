@@ -26,6 +26,7 @@ from binsight.data.split import (  # noqa: E402
 from binsight.errors import RunError, UsageError  # noqa: E402
 from binsight.interfaces.cli.distill import distill  # noqa: E402
 from binsight.model.weights import build_with_weights  # noqa: E402
+from binsight.runtime import Classifier  # noqa: E402
 from binsight.training.checkpoints import best_network, last_network  # noqa: E402
 from binsight.training.folds import create_folds, epochs_of  # noqa: E402
 from binsight.training.parts import training_views  # noqa: E402
@@ -158,6 +159,8 @@ def test_distilling_takes_photos_split_and_shares_of_the_teacher(
     assert (student.facts.sources, student.facts.shares) == ((str(photos),), {"glass": 0.5})
     assert student.recipe.distillation == load_recipe("student").distillation
     assert "best validation accuracy" in done.stdout
+    assert len(student.learned_by_teachers()) == len(teacher.split.paths("train"))
+    assert "learned from" not in done.stderr, "of the same split"
 
 
 def test_the_photos_of_a_teacher_may_have_moved(photos: Path, first: Path, tmp_path: Path) -> None:
@@ -191,14 +194,17 @@ def test_a_start_that_fails_leaves_no_folder(
 
 
 def test_a_bundle_teaches(photos: Path, split: Path, tmp_path: Path) -> None:
-    bundle = write_small_bundle(tmp_path / "teacher.onnx")
+    bundle = write_small_bundle(tmp_path / "teacher.onnx").path
+    judged = [photos / path for path in read_split(split).paths("val")]
+    Classifier(bundle).teach({"glass": judged[:2]}, bundle, anyway=True)
     out = tmp_path / "student"
     more = ["--share", "glass=0.5", "--weights", "none", *STUDENT]
     given = ["--photos", photos, "--split", split, "--out", out]
-    done = binsight("distill", bundle.path, *given, *more)
+    done = binsight("distill", bundle, *given, *more)
     assert done.returncode == 0, done.stderr
+    assert f"teachers have learned from 2 of the {len(judged)} photos of part val" in done.stderr
     student = open_run(out)
-    assert student.facts.teachers == (str(bundle.path),)
+    assert student.facts.teachers == (str(bundle),)
     assert student.facts.shares == {"glass": 0.5}
     kept = [np.load(file) for file in written(out / "kept")]
     assert {one.shape for one in kept} == {(2, 3 + 3)}

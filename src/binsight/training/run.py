@@ -162,6 +162,13 @@ class Run:
         """What its first weights have learned from, besides its own photos."""
         return self.learned - self._own(catalog)
 
+    def learned_by_teachers(self) -> Learned:
+        """What those have learned from that it learns from. (Folds answer for photos held out.)"""
+        learned = NOTHING
+        for teacher in self.facts.teachers:
+            learned |= _learned_by(teacher)
+        return learned
+
     def _own(self, catalog: Catalog) -> Learned:
         parts = self.split.part_of
         return Learned.of(one.sha256 for one in catalog.photos if parts.get(one.path) == "train")
@@ -189,12 +196,12 @@ def _learned_in(folder: Path) -> Learned:
         raise RunError(f"{file}: not what training wrote; put it back, or delete it") from error
 
 
-def _learned_by(weights: str) -> Learned:
-    """What first weights have learned from, if they say so."""
-    if names_bundle(weights):
-        return learned_by(bundle_path(weights))
-    before = Path(weights).parent.parent
-    return _learned_in(before) if weights not in RESERVED and has_run(before) else NOTHING
+def _learned_by(given: str) -> Learned:
+    """What a bundle, a run or the weights of a run have learned from, if they say so."""
+    if names_bundle(given):
+        return learned_by(bundle_path(given))
+    folders = [] if given in RESERVED else [Path(given), Path(given).parent.parent]
+    return next((_learned_in(one) for one in folders if has_run(one)), NOTHING)
 
 
 def matching_catalog(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -146,16 +147,19 @@ def train(
 
 
 def _warn_of_learned(run: Run, catalog: Catalog) -> None:
-    """Say if the first weights have learned photos that this run is judged on."""
+    """Say if first weights or teachers have learned photos that this run is judged on."""
     part_of = run.split.part_of
-    before = run.learned_before(catalog)
-    for part in ("val", "test"):
+    learned_by = {
+        "the weights to begin with have": run.learned_before(catalog),
+        "teachers have": run.learned_by_teachers(),
+    }
+    for part, (who, learned) in product(("val", "test"), learned_by.items()):
         shown = [one for one in catalog.photos if part_of[one.path] == part]
-        known = sum(one.sha256 in before for one in shown)
+        known = sum(one.sha256 in learned for one in shown)
         if known:
             log.warning(
-                "the weights to begin with have learned from %d of the %d photos of part %s; what "
-                "is said of them flatters",
+                "%s learned from %d of the %d photos of part %s; what is said of them flatters",
+                who,
                 known,
                 len(shown),
                 part,
