@@ -161,6 +161,9 @@ def test_a_whole_last_line_without_its_end_is_kept(tmp_path: Path) -> None:
     log.write_bytes(log.read_bytes().rstrip(b"\n"))
     correct(tmp_path, PHOTOS[1], "metal")
     assert [one.person for one in read_corrections(tmp_path)] == ["glass", "metal"]
+    correct(tmp_path, PHOTOS[2], "paper")
+    assert all(log.read_text().splitlines()), "no empty lines"
+    assert len(log.read_text().splitlines()) == 3
 
 
 def test_a_full_disk_leaves_neither_photo_nor_half_a_line(
