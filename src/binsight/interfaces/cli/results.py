@@ -24,10 +24,13 @@ def check_folder(folder: Path, photos: Iterable[Path]) -> None:
         photos: files and folders that were given.
 
     Raises:
-        UsageError: it is a file, or lies among the photos, where it would be taken for some.
+        UsageError: it is a file, or called like a picture, or lies among the photos, where it would
+            be taken for some.
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is not a folder; give --out a folder")
+    if not folder.exists() and folder.suffix.lower() in PHOTO_SUFFIXES:
+        raise UsageError(f"{folder} is called like a picture, and would be a folder; give another")
     refuse_among(folder, photos, "--out")
 
 

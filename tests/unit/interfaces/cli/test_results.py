@@ -34,6 +34,8 @@ def test_beside_or_above_photos_is_fine(photos: Path) -> None:
 def test_a_file_is_no_folder_and_a_folder_no_file(photos: Path) -> None:
     with pytest.raises(UsageError, match="is not a folder"):
         check_folder(photos / "glass" / "1.jpg", [])
+    with pytest.raises(UsageError, match="called like a picture, and would be a folder"):
+        check_folder(photos.parent / "maps.JPG", [])
     with pytest.raises(UsageError, match="is a folder; give a file"):
         refuse_photo(photos, "--out")
 
