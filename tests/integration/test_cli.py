@@ -48,6 +48,7 @@ SURFACE = {
             "--folds",
             "--help",
             "--keep-straddling",
+            "--learned-by",
             "--list",
             "--no-keep-straddling",
             "--out",

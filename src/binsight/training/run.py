@@ -53,6 +53,7 @@ __all__ = [
     "create_twin",
     "has_folds",
     "has_run",
+    "learned_from",
     "open_run",
     "placed",
     "weights_of",
@@ -155,7 +156,7 @@ class Run:
     def note_learned(self, catalog: Catalog) -> None:
         """Keep what it learns from, and what its first weights have learned from."""
         # A resumed run may no longer find what it began with.
-        before = self.learned or _learned_by(self.facts.weights)
+        before = self.learned or learned_from(self.facts.weights)
         write_text(self.folder / LEARNED, (self._own(catalog) | before).text)
 
     def learned_before(self, catalog: Catalog) -> Learned:
@@ -166,7 +167,7 @@ class Run:
         """What those have learned from that it learns from. (Folds answer for photos held out.)"""
         learned = NOTHING
         for teacher in self.facts.teachers:
-            learned |= _learned_by(teacher)
+            learned |= learned_from(teacher)
         return learned
 
     def _own(self, catalog: Catalog) -> Learned:
@@ -196,8 +197,16 @@ def _learned_in(folder: Path) -> Learned:
         raise RunError(f"{file}: not what training wrote; put it back, or delete it") from error
 
 
-def _learned_by(given: str) -> Learned:
-    """What a bundle, a run or the weights of a run have learned from, if they say so."""
+def learned_from(given: str) -> Learned:
+    """Photos that a model learned from; none if it kept no record.
+
+    Args:
+        given: a bundle or a built-in one's name, the folder of a run, or the file of its weights.
+
+    Raises:
+        NotABundleError, AlteredBundleError: see `binsight.runtime.memory.learned_by`.
+        RunError: a broken record.
+    """
     if names_bundle(given):
         return learned_by(bundle_path(given))
     folders = [] if given in RESERVED else [Path(given), Path(given).parent.parent]

@@ -158,7 +158,8 @@ def _warn_of_learned(run: Run, catalog: Catalog) -> None:
         known = sum(one.sha256 in learned for one in shown)
         if known:
             log.warning(
-                "%s learned from %d of the %d photos of part %s; what is said of them flatters",
+                "%s learned from %d of the %d photos of part %s; what is said of them flatters "
+                "(binsight data split --learned-by MODEL keeps such photos in train)",
                 who,
                 known,
                 len(shown),

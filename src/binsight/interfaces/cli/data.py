@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from binsight.errors import SplitError, UsageError
+from binsight.learned import NOTHING
 
 from .extras import needs_extra
 from .labels import check_nothing_lost, doubted_labels, write_issues
@@ -166,6 +167,13 @@ def split_photos(
     keep_straddling: Annotated[
         bool, typer.Option(help="With --list: keep duplicates that two lists claim.")
     ] = False,
+    learned_by: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RUN|FILE|NAME",
+            help="Put what this model learned from into train, to go on from it.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="0 is a seed.")] = 0,
     corrections: Corrections = None,
 ) -> None:
@@ -190,6 +198,9 @@ def split_photos(
     shares = _parse_ratios(ratios) if ratios else None
     named = _read_lists(lists or [])
     catalog = scanned(photos, _decisions(corrections))
+    if learned_by:
+        shares = shares or (None if named else DEFAULT_RATIOS)
+        named.setdefault("train", []).extend(_learned(catalog, learned_by))
     if folds is not None:
         split = split_into_folds(
             catalog, folds, lists=named, seed=seed, keep_straddling=keep_straddling
@@ -234,6 +245,24 @@ def _part_and_file(item: str) -> tuple[str, Path]:
     if not equals or not part or not file:
         raise SplitError(f"--list {item}: give PART=FILE, such as test=test.txt")
     return part, Path(file)
+
+
+def _learned(catalog: Catalog, models: list[str]) -> list[str]:
+    """Paths of the photos that models learned from."""
+    from binsight.training.run import learned_from
+
+    known = NOTHING
+    for model in models:
+        learned = learned_from(model)
+        if not learned:
+            raise UsageError(f"--learned-by {model}: no run or bundle that kept a record")
+        known |= learned
+    found = [photo.path for photo in catalog.photos if photo.sha256 in known]
+    if not found:
+        typer.secho(
+            f"note: {' and '.join(models)} learned from none of these photos", fg="yellow", err=True
+        )
+    return found
 
 
 def _names(item: str, part: str, file: Path) -> list[str]:
