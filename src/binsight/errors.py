@@ -83,7 +83,9 @@ class MissingExtraError(BinsightError, ImportError):
     def __init__(self, package: str, extra: str) -> None:
         self.package = package
         self.extra = extra
-        super().__init__(f"{package} is not installed; run: pip install 'binsight[{extra}]'")
+        super().__init__(
+            f"{package} is not installed; run in binsight's sources: pip install '.[{extra}]'"
+        )
 
 
 class UsageError(BinsightError, ValueError):

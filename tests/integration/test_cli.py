@@ -563,7 +563,8 @@ def test_a_missing_extra_says_what_to_install(
 ) -> None:
     (tmp_path / "run").mkdir()
     line = refusal(*command, cwd=tmp_path, without=package)
-    assert line == f"binsight: {package} is not installed; run: pip install 'binsight[{extra}]'"
+    what_to_do = f"run in binsight's sources: pip install '.[{extra}]'"
+    assert line == f"binsight: {package} is not installed; {what_to_do}"
 
 
 @pytest.mark.parametrize("package", ["torch", "imagehash"])

@@ -174,7 +174,10 @@ def test_folds_go_on_from_folds(here: Path, folds: Path, tmp_path: Path) -> None
 
 def test_check_labels_without_cleanlab_says_what_to_install(here: Path, folds: Path) -> None:
     line = refusal("data", "check", here / "photos", "--labels", folds, without="cleanlab")
-    assert line == "binsight: cleanlab is not installed; run: pip install 'binsight[labels]'"
+    assert (
+        line
+        == "binsight: cleanlab is not installed; run in binsight's sources: pip install '.[labels]'"
+    )
 
 
 def test_probabilities_of_other_photos_are_refused(here: Path, folds: Path, tmp_path: Path) -> None:

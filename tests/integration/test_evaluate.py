@@ -244,6 +244,11 @@ def test_severities_that_are_none_are_refused(
     assert "give some of 1,2,3,4,5" in refused(small_bundle.path, home, *options)
 
 
+def test_severities_without_corruptions_are_refused(home: Path, small_bundle: SmallBundle) -> None:
+    line = refused(small_bundle.path, home, "--severities", "1")
+    assert line == "--severities goes with --corruptions; add that"
+
+
 def test_corruptions_need_a_known_class(
     home: Path, kitchen: Path, small_bundle: SmallBundle, tmp_path: Path
 ) -> None:

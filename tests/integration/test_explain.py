@@ -221,7 +221,10 @@ def test_a_head_that_is_not_linear(spotted: Path, tmp_path: Path) -> None:
 )
 def test_a_run_without_the_extra(spotted: Path, trained: Trained, package: str, name: str) -> None:
     line = refusal("explain", spotted, "--run", trained.run, without=package)
-    assert line == f"binsight: {name} is not installed; run: pip install 'binsight[explain]'"
+    assert (
+        line
+        == f"binsight: {name} is not installed; run in binsight's sources: pip install '.[explain]'"
+    )
 
 
 @pytest.mark.parametrize("package", ["torch", "matplotlib", "pytorch_grad_cam"])

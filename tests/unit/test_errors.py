@@ -40,6 +40,6 @@ def test_every_class_says_what_it_is(name):
 
 def test_missing_extra_says_what_to_run():
     error = errors.MissingExtraError("torch", "train")
-    assert str(error) == "torch is not installed; run: pip install 'binsight[train]'"
+    assert str(error) == "torch is not installed; run in binsight's sources: pip install '.[train]'"
     assert (error.package, error.extra) == ("torch", "train")
     assert isinstance(error, ImportError)

@@ -46,6 +46,8 @@ def read_table(
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             return Table(tuple(reader.fieldnames or ()), list(reader))
+    except IsADirectoryError as cause:
+        raise error(f"{path} is a folder; give a CSV file") from cause
     except OSError as cause:
         raise error(f"{path}: {cause.strerror or cause}") from cause
     except (UnicodeDecodeError, csv.Error) as cause:

@@ -244,7 +244,7 @@ def test_copies_share_a_group(photos):
 
 def test_missing_extra_is_said_before_anything_is_read(photos, monkeypatch):
     monkeypatch.setattr(duplicates, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"binsight\[data\]"):
+    with pytest.raises(MissingExtraError, match=r"\.\[data\]"):
         scan([photos / "missing"])
     assert len(scan([photos], duplicates=False).photos) == 3
 

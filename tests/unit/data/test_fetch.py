@@ -420,7 +420,7 @@ def test_a_missing_package_names_its_extra(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "httpx", None)
     monkeypatch.setitem(sys.modules, "kagglehub", None)
     for source in ("https://host.invalid/set.zip", "trashnet"):
-        with pytest.raises(MissingExtraError, match=r"binsight\[data\]"):
+        with pytest.raises(MissingExtraError, match=r"\.\[data\]"):
             fetch(source, tmp_path / "photos")
     assert list(tmp_path.iterdir()) == []
 

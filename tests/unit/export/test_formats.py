@@ -186,7 +186,7 @@ def test_a_format_that_is_not_installed_names_its_extra(monkeypatch: pytest.Monk
     monkeypatch.setattr(formats, "find_spec", lambda name: None)
     for one in FORMATS.values():
         if one.packages:
-            with pytest.raises(MissingExtraError, match=rf"binsight\[{one.extra}\]"):
+            with pytest.raises(MissingExtraError, match=rf"\.\[{one.extra}\]"):
                 one.require()
 
 

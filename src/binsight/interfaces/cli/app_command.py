@@ -23,11 +23,13 @@ def app(
     host: Annotated[
         str, typer.Option(help="Who may come: 0.0.0.0 is everybody on your network.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Of the address.", min=1, max=65535)] = 8501,
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8501,
     certificate: Annotated[
         Path | None, typer.Option(help="For https, which a phone's camera needs.", exists=True)
     ] = None,
-    key: Annotated[Path | None, typer.Option(help="Of the certificate.", exists=True)] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="Private key of the certificate.", exists=True)
+    ] = None,
 ) -> None:
     """Sort garbage on a page in the browser, with a phone's camera too.
 

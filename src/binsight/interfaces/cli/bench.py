@@ -22,16 +22,25 @@ if TYPE_CHECKING:
 
 def bench(
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE|NAME...", help="Exported files, side by side.")
+        list[str],
+        typer.Argument(
+            metavar="FILE|NAME...", help="Exported files or built-in bundles, side by side."
+        ),
     ],
     runs: Annotated[int, typer.Option(help="Turns for the latency.", min=1)] = 50,
     batch: Annotated[
         list[int] | None,
-        typer.Option(help="Images in a call, for the throughput.", show_default="1, 8", min=1),
+        typer.Option(
+            help="Images in a call, for the throughput; can be repeated.",
+            show_default="1, 8",
+            min=1,
+        ),
     ] = None,
     threads: Annotated[
         list[int] | None,
-        typer.Option(help="For the throughput.", show_default="1, and all CPUs", min=1),
+        typer.Option(
+            help="For the throughput; can be repeated.", show_default="1, and all CPUs", min=1
+        ),
     ] = None,
     starts: Annotated[
         int, typer.Option(help="Fresh processes of each, for cold start and memory.", min=0)
@@ -58,7 +67,8 @@ def bench(
     _table(_rows(measured))
     threads_used = measured[0].threads
     typer.echo(
-        f"images/s: images in a call x threads; latency is that of one image on {threads_used}"
+        "images/s: images in a call x threads; latency is that of one image, threads: "
+        f"{threads_used}"
     )
     if any(one.format == "executorch" for one in measured):
         typer.echo("executorch takes as many threads as it likes, whatever is asked for")

@@ -38,7 +38,9 @@ Photos = Annotated[
 
 Corrections = Annotated[
     Path | None,
-    typer.Option(help="Decided labels, as data check --labels makes them; they count instead."),
+    typer.Option(
+        help="A CSV of decided labels, as data check --labels makes it; they count instead."
+    ),
 ]
 
 
@@ -68,7 +70,9 @@ def check_photos(
     sheet: Annotated[
         Path | None, typer.Option(help="Write a contact sheet, such as sheet.jpg.")
     ] = None,
-    catalog: Annotated[Path | None, typer.Option(help="Write catalog.csv.")] = None,
+    catalog: Annotated[
+        Path | None, typer.Option(help="Write what was found, such as to catalog.csv.")
+    ] = None,
     labels: Annotated[
         Path | None,
         typer.Option(help="Find wrong labels: a folder of folds, or its out-of-fold.csv."),
@@ -80,7 +84,7 @@ def check_photos(
     most: Annotated[int, typer.Option(help="Photos on the page of --labels.", min=1)] = 200,
     corrections: Corrections = None,
 ) -> None:
-    """Count photos, find unreadable, tiny and duplicate ones, and labels that are wrong."""
+    """Count photos, find unreadable, tiny and duplicate ones; with --labels, wrong labels."""
     from binsight.data.catalog import write_catalog
     from binsight.data.check import check, check_sheet, contact_sheet
 
@@ -174,7 +178,7 @@ def split_photos(
             help="Put what this model learned from into train, to go on from it.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="0 is a seed.")] = 0,
+    seed: Annotated[int, typer.Option(help="Another one gives another split.")] = 0,
     corrections: Corrections = None,
 ) -> None:
     """Divide photos into parts; duplicates stay together.
@@ -271,8 +275,10 @@ def _names(item: str, part: str, file: Path) -> list[str]:
 
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SplitError(f"--list {item}: {error}") from error
+    except OSError as error:
+        raise SplitError(f"--list {item}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise SplitError(f"--list {item}: no text in UTF-8 ({error})") from error
     if set(COLUMNS) <= set(next(csv.reader(lines[:1]), [])):
         return list(read_split(file).paths(part))
     names = [line.strip() for line in lines if line.strip()]
@@ -302,7 +308,7 @@ def _print_split(split: Split, catalog: Catalog) -> None:
 
 @app.command("fetch")
 def fetch_photos(
-    source: Annotated[str, typer.Argument(help="trashnet, or the URL of a .zip or .tar.gz.")],
+    source: Annotated[str, typer.Argument(help="trashnet, or the URL of a .zip, .tar or .tar.gz.")],
     out: Annotated[Path, typer.Option(help="New folder for the photos.")],
     sha256: Annotated[str | None, typer.Option(help="Checksum of the archive.")] = None,
 ) -> None:

@@ -38,7 +38,7 @@ def distill(
         list[str] | None,
         typer.Argument(
             help="Trained runs, folders of folds, or bundles, such as accurate; of several, the "
-            "mean is learned.",
+            "mean is learned. Not needed to --resume.",
             metavar="TEACHER",
         ),
     ] = None,

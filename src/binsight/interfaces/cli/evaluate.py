@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 CORRUPTED_SAMPLE = 100
 LONGEST_NAME = 100  # letters of a folder's name that say what is in it
 DATA_FACTS = ("model", "photos", "part", "on")
+EVERY_SEVERITY = "1,2,3,4,5"
 NOT_PLAIN = re.compile(r"[^\w.+]+")
 INTERRUPTED = 130
 
@@ -86,17 +87,25 @@ def evaluate(
         bool,
         typer.Option(
             "--corruptions",
-            help="Also under twelve corruptions: about 5 minutes on two cores for 100 photos.",
+            help="Also under twelve corruptions: some minutes on two cores for 100 photos.",
         ),
     ] = False,
     severities: Annotated[
-        str, typer.Option(metavar="LIST", help="Strengths of the corruptions.")
-    ] = "1,2,3,4,5",
+        str | None,
+        typer.Option(
+            metavar="LIST", help="Strengths of the --corruptions.", show_default=EVERY_SEVERITY
+        ),
+    ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the report.", show_default="RUN/evaluation-PART")
+        Path | None,
+        typer.Option(
+            help="Folder of the report.",
+            show_default="RUN/evaluation-PART; of a bundle, NAME-evaluation-PHOTOS here",
+        ),
     ] = None,
     corrections: Annotated[
-        Path | None, typer.Option(help="Decided labels of the photos; a run keeps its own.")
+        Path | None,
+        typer.Option(help="A CSV of decided labels of the photos; a run keeps its own."),
     ] = None,
 ) -> None:
     """Measure a model: accuracy with intervals, confusion matrix, figures, an HTML report.
@@ -110,7 +119,9 @@ def evaluate(
         from binsight.evaluation.domains import measure_domains
         from binsight.evaluation.report import write_report
 
-        strengths = _severities(severities)
+        if severities is not None and not corruptions:
+            raise UsageError("--severities goes with --corruptions; add that")
+        strengths = _severities(EVERY_SEVERITY if severities is None else severities)
         asked = open_model(path, model)
         to_show = planned(asked, others, sample)
         plan = plan_home(asked, tuple(photos or ()), split, part, bool(others), corrections)
@@ -152,7 +163,9 @@ def _severities(text: str) -> tuple[int, ...]:
     names = [one.strip() for one in text.split(",")]
     allowed = {str(severity): severity for severity in SEVERITIES}
     if wrong := [name for name in names if name not in allowed]:
-        raise UsageError(f"--severities {text}: {wrong[0]!r} is none; give some of 1,2,3,4,5")
+        raise UsageError(
+            f"--severities {text}: {wrong[0]!r} is none; give some of {EVERY_SEVERITY}"
+        )
     return tuple(sorted({allowed[name] for name in names}))
 
 

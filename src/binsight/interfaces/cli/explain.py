@@ -45,7 +45,7 @@ def explain(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="The picture, or a folder for many.",
+            help="The picture, or a folder for many; with --check, the JSON file.",
             show_default="PHOTO-explained.jpg, explained/ or explain-check.json",
         ),
     ] = None,

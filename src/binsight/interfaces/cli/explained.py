@@ -62,7 +62,7 @@ class Galleries:
             answer = "right" if one.explanation.label == one.true else "wrong"
             key, title = (one.true, answer), f"{one.true}: {answer} answers"
         elif self._labelled:
-            key, title = ("", "without-a-class-folder"), "photos without a class folder"
+            key, title = ("", "of-no-known-class"), "photos of no class that the model knows"
         else:
             key, title = ("", "all"), "where the model looked"
         gallery = self._of.setdefault(key, Gallery(title))

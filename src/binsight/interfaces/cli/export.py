@@ -17,7 +17,10 @@ def _share(what: str, usual: float) -> Any:
 
 def export(
     source: Annotated[
-        str, typer.Argument(metavar="RUN|BUNDLE|NAME", help="A run folder, or a bundle.")
+        str,
+        typer.Argument(
+            metavar="RUN|BUNDLE|NAME", help="A run folder, a bundle, or one that is built in."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="The file, such as mine.onnx or mine.tflite.")],
     to: Annotated[
@@ -43,7 +46,7 @@ def export(
         float | None, _share("Largest share of wrong answers among the sure ones.", 0.02)
     ] = None,
     accepted: Annotated[
-        float | None, _share("Share of known photos that may not count as strange.", 0.9)
+        float | None, _share("Share of validation photos that are to pass as not strange.", 0.9)
     ] = None,
     licence: Annotated[
         str | None,
@@ -53,7 +56,7 @@ def export(
     ] = None,
     store: Annotated[
         Literal["fp32", "fp16"],
-        typer.Option(help="Of a run's bundle: weights as trained, or --fp16."),
+        typer.Option(help="fp16 is the same as --fp16."),
     ] = "fp32",
 ) -> None:
     """Write a bundle, or another format, and check that it answers like what it was made of."""

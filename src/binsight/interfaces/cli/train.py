@@ -24,7 +24,7 @@ from .train_options import (
     Changes,
     Resume,
     Shares,
-    Weights,
+    WeightsOrFolds,
     Workers,
 )
 
@@ -47,7 +47,8 @@ UNHELPFUL = (
 def train(
     out: Annotated[Path, typer.Option(help="The run folder.")],
     photos: Annotated[
-        list[Path] | None, typer.Argument(help="Folders of class folders, or CSV files.")
+        list[Path] | None,
+        typer.Argument(help="Folders of class folders, or CSV files; not needed to --resume."),
     ] = None,
     split: Annotated[
         Path | None, typer.Option(help="Made by: binsight data split. Needs train and val.")
@@ -64,7 +65,7 @@ def train(
         typer.Option("--also-ungrouped", help="And on random folds, to see what duplicates leak."),
     ] = False,
     corrections: Annotated[
-        Path | None, typer.Option(help="Decided labels: see binsight data check --labels.")
+        Path | None, typer.Option(help="A CSV of decided labels: see binsight data check --labels.")
     ] = None,
     recipe: Annotated[
         str | None,
@@ -74,7 +75,7 @@ def train(
         ),
     ] = None,
     arch: Arch = None,
-    weights: Weights = "imagenet",
+    weights: WeightsOrFolds = "imagenet",
     changes: Changes = None,
     shares: Shares = None,
     resume: Resume = False,

@@ -7,17 +7,27 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["Accelerator", "Arch", "Cache", "Changes", "Resume", "Shares", "Weights", "Workers"]
+__all__ = [
+    "Accelerator",
+    "Arch",
+    "Cache",
+    "Changes",
+    "Resume",
+    "Shares",
+    "Weights",
+    "WeightsOrFolds",
+    "Workers",
+]
 
 Arch = Annotated[
     str | None, typer.Option("--arch", help="torchvision's name; as --set architecture=NAME.")
 ]
-Weights = Annotated[
+WEIGHTS_HELP = "imagenet (downloaded once), none, a file, a run, or a bundle, such as small."
+Weights = Annotated[str, typer.Option("--weights", help=WEIGHTS_HELP)]
+WeightsOrFolds = Annotated[
     str,
     typer.Option(
-        "--weights",
-        help="imagenet (downloaded once), none, a file, a run, or a bundle, such as small. "
-        "With --folds, also a folder of the same folds.",
+        "--weights", help=f"{WEIGHTS_HELP} With --folds, also a folder of the same folds."
     ),
 ]
 Changes = Annotated[list[str] | None, typer.Option("--set", help="Change one value: epochs=3.")]

@@ -110,7 +110,9 @@ def _described_alike(exported: Exported, parent: Classifier) -> Classifier:
             same += ["threshold", "novelty"] if described.novelty else ["threshold"]
     for name in same:
         if getattr(described, name) != getattr(known, name):
-            raise UsageError(f"{exported.path} says another {name} of itself than {parent.path}")
+            raise UsageError(
+                f"{exported.path} and {parent.path} say different things of their {name}"
+            )
     return parent
 
 

@@ -36,9 +36,12 @@ def web(
             metavar="FILE|NAME", help="Bins to offer, e.g. berlin.", show_default="all that fit"
         ),
     ] = None,
-    port: Annotated[int, typer.Option(help="To serve on.")] = 8000,
+    port: Annotated[int, typer.Option(help="With --serve: port to listen on.")] = 8000,
     host: Annotated[
-        str, typer.Option(help="To serve on; phones need https, so put a proxy in front.")
+        str,
+        typer.Option(
+            help="With --serve: address to listen on; phones need https, so put a proxy in front."
+        ),
     ] = "127.0.0.1",
     wasm: Annotated[
         Path | None,

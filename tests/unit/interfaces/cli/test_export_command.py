@@ -134,7 +134,7 @@ def test_a_description_that_is_not_the_parents_is_refused(here: Here, tmp_path: 
     for name, value in changes.items():
         sidecar_of(out).write_text(json.dumps(described | {name: value}))
         line = refused(UsageError, "verify", out, here.photos, "--parent", here.bundle)
-        assert f"says another {name} of itself than" in line
+        assert f"say different things of their {name}" in line
 
 
 def test_another_answer_is_told_by_the_exit_status(here: Here, tmp_path: Path) -> None:
