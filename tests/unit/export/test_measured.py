@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from binsight.errors import ParityError
-from binsight.export.measured import TOLERANCES, Answers, check, compare, parity_of
+from binsight.export import measured
+from binsight.export.measured import (
+    TOLERANCES,
+    Answers,
+    check,
+    compare,
+    parity_of,
+    times_as_fast,
+)
 
 
 def answers(*rows: list[float]) -> Answers:
@@ -51,3 +59,26 @@ def test_int8_may_change_one_label_of_few_and_some_of_many() -> None:
     many = answers(*[right] * 100)
     assert check(compare(many, answers(*[right] * 95, *[wrong] * 5)), tolerance) is None
     assert check(compare(many, answers(*[right] * 94, *[wrong] * 6)), tolerance)
+
+
+class Slow:
+    """A runner that takes so long, by a clock that it moves itself."""
+
+    now = 0.0
+
+    def __init__(self, *seconds: float) -> None:
+        self.seconds = list(seconds)
+
+    def run(self, images_nchw: np.ndarray) -> Answers:
+        assert images_nchw.shape == (1, 3, 4, 4)
+        self.seconds.append(self.seconds.pop(0))
+        Slow.now += self.seconds[-1]
+        return Answers(np.ones((1, 1), np.float32), None, None)
+
+
+def test_how_many_times_as_fast_is_a_ratio_of_medians(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measured.time, "perf_counter", lambda: Slow.now)
+    parent, found = Slow(0.5), Slow(0.125, 0.25, 0.25, 4.0, 0.25)
+    image = np.zeros((3, 4, 4), np.float32)
+    assert times_as_fast(parent, found, image) == pytest.approx(2.0)
+    assert times_as_fast(found, parent, image) == pytest.approx(0.5)
