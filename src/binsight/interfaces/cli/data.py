@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from binsight.errors import SplitError, UsageError
-from binsight.learned import NOTHING
+from binsight.learned import NOTHING, Learned
 
 from .extras import needs_extra
 from .labels import check_nothing_lost, doubted_labels, write_issues
@@ -201,10 +201,11 @@ def split_photos(
     check_file(out, "--out", given)
     shares = _parse_ratios(ratios) if ratios else None
     named = _read_lists(lists or [])
+    known = _learned(learned_by or [])  # before all photos are read
     catalog = scanned(photos, _decisions(corrections))
     if learned_by:
         shares = shares or (None if named else DEFAULT_RATIOS)
-        named.setdefault("train", []).extend(_learned(catalog, learned_by))
+        named.setdefault("train", []).extend(_known_paths(catalog, known, learned_by))
     if folds is not None:
         split = split_into_folds(
             catalog, folds, lists=named, seed=seed, keep_straddling=keep_straddling
@@ -251,8 +252,8 @@ def _part_and_file(item: str) -> tuple[str, Path]:
     return part, Path(file)
 
 
-def _learned(catalog: Catalog, models: list[str]) -> list[str]:
-    """Paths of the photos that models learned from."""
+def _learned(models: list[str]) -> Learned:
+    """Photos that models learned from."""
     from binsight.training.run import learned_from
 
     known = NOTHING
@@ -261,11 +262,14 @@ def _learned(catalog: Catalog, models: list[str]) -> list[str]:
         if not learned:
             raise UsageError(f"--learned-by {model}: no run or bundle that kept a record")
         known |= learned
+    return known
+
+
+def _known_paths(catalog: Catalog, known: Learned, models: list[str]) -> list[str]:
     found = [photo.path for photo in catalog.photos if photo.sha256 in known]
     if not found:
-        typer.secho(
-            f"note: {' and '.join(models)} learned from none of these photos", fg="yellow", err=True
-        )
+        who = printable(" and ".join(models))
+        typer.secho(f"note: {who} learned from none of these photos", fg="yellow", err=True)
     return found
 
 
