@@ -6,7 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from binsight.bundle import Novelty
 from binsight.errors import TeachingError
+from binsight.novelty import SCORE, fit_known
+from binsight.teaching import lesson as module
+from binsight.teaching.familiar import Familiar
 from binsight.teaching.head import Head, fit_head
 from binsight.teaching.lesson import FEW, PULL, REMEMBERED, Example, Lesson, Pupil, learn
 from binsight.teaching.memory import Memory
@@ -319,3 +323,58 @@ def test_photos_of_a_new_class_weigh_more(pupil: Pupil, each: int, weight: float
     )
     found = learn(pupil, taught).head
     np.testing.assert_allclose(found.weight_cd, expected.weight_cd, atol=1e-5)
+
+
+class CaughtError(Exception):
+    """What a part of the lesson was given."""
+
+
+def test_a_class_of_two_begins_as_their_mean(pupil: Pupil, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "fit_head", lambda prior, *_, **__: prior)
+    lesson = learn(pupil, examples(2), rename={"glass": "dry", "paper": "dry"})
+    assert lesson.classes == ("dry", "metal")
+    glass, metal, paper = pupil.head.weight_cd
+    assert lesson.head.weight_cd == pytest.approx(np.stack([(glass + paper) / 2, metal]))
+    glass, metal, paper = pupil.head.bias_c
+    assert lesson.head.bias_c == pytest.approx(np.array([(glass + paper) / 2, metal]))
+
+
+def test_a_photo_that_no_fold_can_test_is_asked_of_the_head_before(
+    pupil: Pupil, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the temperature that it had: the other logits are of heads that begin at 1."""
+    (one,) = examples(1, labels=("glass",))
+    warm = replace(pupil, head=replace(pupil.head, temperature=4.0))
+
+    def caught(logits_nc: np.ndarray, _: np.ndarray) -> float:
+        raise CaughtError(logits_nc[0])
+
+    monkeypatch.setattr(module, "fit_temperature", caught)
+    with pytest.raises(CaughtError) as given:
+        learn(warm, [one])
+    expected = pupil.head.logits(one.embedding_d[np.newaxis])[0] / 4
+    assert given.value.args[0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_photos_that_are_strange_have_no_say_in_the_threshold(
+    pupil: Pupil, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are not sure already; for the others it keeps the pupil's risk."""
+    rows, labels = pupil.memory.part(held_out=False)
+    known = Familiar(fit_known(rows, labels), Novelty(score=SCORE, limit=9.0, accepted=0.75))
+
+    def caught(confidence_n: np.ndarray, right_n: np.ndarray, *, risk: float) -> float:
+        assert (confidence_n.shape, risk) == (right_n.shape, 0.07)
+        raise CaughtError(len(confidence_n))
+
+    monkeypatch.setattr(module, "choose_threshold", caught)
+    with pytest.raises(CaughtError) as given:
+        learn(replace(pupil, familiar=known, risk=0.07), examples(each=10))
+    photos = 30 + int(pupil.memory.held_out.sum())
+    assert given.value.args[0] == np.ceil(0.75 * photos)
+
+
+def test_what_is_remembered_is_told_as_it_was_and_as_it_is(pupil: Pupil) -> None:
+    lesson = learn(pupil, examples(10, labels=("battery",), seed=3))
+    lesson = replace(lesson, remembered_before=0.75, remembered_after=0.5)
+    assert lesson.to_dict()["remembered"] == {"before": 0.75, "after": 0.5}
