@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -166,3 +167,48 @@ def test_strangers_alone_are_told_from_the_known_of_all_domains() -> None:
     (only,) = measure_domains([alone], threshold=None, resamples=20)
     assert only.strange is not None
     assert (only.strange.auroc, only.strange.against) == (None, ())
+
+
+PICTURES = 150
+COPIES = 4
+
+
+def copied(times: int, *, grouped: bool) -> Domain:
+    """A domain of known and strange pictures, each so many times over."""
+    random = np.random.default_rng(11)
+    labels = random.integers(0, 2, PICTURES)
+    right = random.random(PICTURES) < 0.8
+    group_n = np.tile(np.arange(PICTURES), times) if grouped else None
+
+    def also(lift: float) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        sure = np.tile(random.random(PICTURES) < 0.6, times)
+        novelty = np.tile(random.normal(lift, 1, PICTURES).astype(np.float32), times)
+        return sure, novelty, group_n
+
+    said = np.where(right, labels, 1 - labels)
+    probs = np.where(np.arange(2) == said[:, np.newaxis], 0.7, 0.3).astype(np.float32)
+    probs = np.tile(probs, (times, 1))
+    paths = tuple(f"{number}.jpg" for number in range(PICTURES * times))
+    known = Scored(paths, np.tile(labels, times), probs, ("a", "b"), *also(0.0))
+    return Domain("bin", Path(), known, Strange(paths, probs, ("a", "b"), *also(1.0)))
+
+
+def test_copies_narrow_no_interval() -> None:
+    domains = [
+        copied(1, grouped=False),
+        copied(COPIES, grouped=True),
+        copied(COPIES, grouped=False),
+    ]
+    wide, same, narrow = (
+        measure_domains([one], threshold=0.5, resamples=600)[0] for one in domains
+    )
+    for name in (
+        *("known.accuracy", "sure.coverage", "sure.accuracy"),
+        *("strange.accepted", "strange.auroc", "strange.fpr_at_95_tpr"),
+    ):
+        once, grouped, loose = (attrgetter(name)(one) for one in (wide, same, narrow))
+        assert grouped.value == pytest.approx(once.value, abs=0.01), name
+        assert grouped.high - grouped.low == pytest.approx(once.high - once.low, rel=0.2), name
+        assert loose.high - loose.low < 0.7 * (once.high - once.low), name
+    assert same.strange.mean_confidence == pytest.approx(0.7)
+    assert same.known.selective.threshold == 0.5

@@ -107,6 +107,25 @@ def test_sure_and_strange_are_counted_by_picture_too():
     assert again.auroc.low == pytest.approx(told.auroc.low, abs=0.02)
 
 
+def test_few_that_are_sure_or_pass_are_few_pictures():
+    """Of so few the intervals are Wilson's, which count pictures."""
+    groups = np.tile(np.arange(40), TIMES)
+    sure = np.arange(40) < 3
+    once = acceptance(sure, sure)
+    copied = acceptance(np.tile(sure, TIMES), np.tile(sure, TIMES), group_n=groups)
+    assert (copied.coverage.low, copied.coverage.high) == (once.coverage.low, once.coverage.high)
+    known, strange = np.zeros(40), np.where(sure, 0.0, 1.0)
+    told = novelty_metrics(known, strange, resamples=50).fpr_at_95_tpr
+    again = novelty_metrics(
+        np.tile(known, TIMES),
+        np.tile(strange, TIMES),
+        known_groups=groups,
+        strange_groups=groups,
+        resamples=50,
+    ).fpr_at_95_tpr
+    assert (again.low, again.high) == (told.low, told.high)
+
+
 def test_data_sets_share_no_pictures():
     both = together([np.array([0, 1, 1]), np.array([1, 0, 1])])
     assert both is not None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -173,3 +174,27 @@ def test_the_example_has_the_most_contrast_of_the_first_photos(photos: Path) -> 
     assert most_telling(photos, PATHS, ByColour()) == "red/1.png"
     late = (*["red/0.png"] * 8, "red/1.png")
     assert most_telling(photos, late, ByColour()) == "red/0.png"
+
+
+def test_sure_answers_are_counted_and_judged_apart() -> None:
+    plain = answers(
+        [True, False, True, True],
+        [[True, False], [False, True], [True, True], [False, False]],
+    )
+    sure = np.array([[True, True], [True, False], [False, True], [True, False]])
+    clean_sure = np.array([True, True, False, False])
+    measured = measure_robustness(
+        replace(plain, clean_sure_n=clean_sure, sure_nfs=sure[:, np.newaxis])
+    )
+    assert (measured.clean.value, measured.clean_coverage) == (0.75, 0.5)
+    assert measured.coverage == {"fog": {1: 0.75, 2: 0.5}}
+    assert measured.accuracy_when_sure == {"fog": {1: pytest.approx(1 / 3), 2: 0.5}}
+
+
+def test_groups_come_back_with_their_photos(photos: Path) -> None:
+    found = show_corrupted(
+        ByColour(), photos, PATHS, LABELS, group_n=np.array([5, 6, 7]), families=MADE_UP
+    )
+    assert [file.name for file in found.files] == ["0.png", "0.png", "1.png"]
+    assert found.group_n is not None
+    assert found.group_n.tolist() == [7, 5, 6]
