@@ -10,6 +10,7 @@ from binsight.export.measured import (
     Answers,
     check,
     compare,
+    fall_of,
     parity_of,
     times_as_fast,
 )
@@ -82,3 +83,20 @@ def test_how_many_times_as_fast_is_a_ratio_of_medians(monkeypatch: pytest.Monkey
     image = np.zeros((3, 4, 4), np.float32)
     assert times_as_fast(parent, found, image) == pytest.approx(2.0)
     assert times_as_fast(found, parent, image) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("precision", "most"), [("fp16", 5), ("int8", 10)])
+def test_so_many_right_answers_may_be_lost(precision, most: int) -> None:
+    """Half a point for weights in float16, a point for int8."""
+
+    def answers(wrong: int) -> Answers:
+        said = np.arange(1000) < wrong
+        return Answers(np.stack([~said, said], axis=1).astype(np.float32), None, None)
+
+    labels = np.zeros(1000, np.int64)
+    told = fall_of(answers(20), answers(20 + most), labels, precision)
+    assert told["val_photos"] == 1000
+    assert told[f"val_accuracy_before_{precision}"] == 0.98
+    assert told["val_accuracy"] == 0.98 - most / 1000
+    with pytest.raises(ParityError, match=f"{precision} costs too much: of 1000"):
+        fall_of(answers(20), answers(21 + most), labels, precision)

@@ -14,13 +14,15 @@ from PIL import Image
 from small_bundle import expected_probs, small_model, write_small_bundle
 
 from binsight.errors import ParityError, UsageError
+from binsight.export import reduced
 from binsight.export.formats import Request, Source, open_exported, precision_of
 from binsight.export.network_part import fold_half, round_weights, store_half
 from binsight.export.reduced import reduce_bundle
 from binsight.export.shown import Shown, of_split
 from binsight.learned import Learned
+from binsight.novelty import SCORE, fit_known
 from binsight.runtime import Classifier
-from binsight.teaching.graph import read_memory, remember
+from binsight.teaching.graph import add_novelty, read_memory, remember
 from binsight.teaching.memory import Memory
 
 
@@ -52,17 +54,17 @@ def test_it_answers_like_its_parent_and_is_smaller(
     parent = Classifier(given.bundle)
     out = tmp_path / "out.onnx"
     written = reduce_bundle(Source(parent), out, request(given, precision))
-    reduced = Classifier(out)
+    made = Classifier(out)
     assert out.stat().st_size < 0.75 * given.bundle.stat().st_size
     assert precision_of(out) == precision
     files = list(given.val.files)
-    found = np.array([list(one.probs.values()) for one in reduced.classify(files)])
+    found = np.array([list(one.probs.values()) for one in made.classify(files)])
     expected = np.array([expected_probs(Image.open(file)) for file in files])
     assert 0 < np.abs(found - expected).max() < within
-    parity = reduced.metadata.parity
+    parity = made.metadata.parity
     assert parity.max_difference == pytest.approx(np.abs(found - expected).max(), abs=1e-5)
     right = (found.argmax(axis=1) == given.val.labels_n).mean()
-    assert reduced.metadata.metrics["val_accuracy"] == pytest.approx(right)
+    assert made.metadata.metrics["val_accuracy"] == pytest.approx(right)
     assert written.times_as_fast > 0
 
 
@@ -91,6 +93,43 @@ def test_what_is_sure_is_chosen_anew_for_int8_alone(given: Given, tmp_path: Path
     assert anew.threshold != parent.metadata.threshold
     sure = [one.sure for one in Classifier(tmp_path / "half.onnx").classify(list(given.val.files))]
     assert kept.metrics["val_coverage"] == pytest.approx(np.mean(sure))
+
+
+def test_what_is_strange_is_not_sure_after_rounding_either(given: Given, tmp_path: Path) -> None:
+    plain = Classifier(given.bundle)
+    embeddings = np.stack([one.embedding for one in plain.classify(list(given.train.files))])
+    known = fit_known(embeddings, given.train.labels_n)
+    shown = np.stack([one.embedding for one in plain.classify(list(given.val.files))])
+    model = conv_model()
+    add_novelty(model.graph, known)
+    limit = float(np.median(known.score(shown)))
+    parent = write_small_bundle(
+        tmp_path / "parent.onnx",
+        model=model,
+        format_version=3,
+        threshold=0.0,
+        novelty={"score": SCORE, "limit": limit, "accepted": 0.5},
+    )
+    out = tmp_path / "half.onnx"
+    told = reduce_bundle(Source(Classifier(parent.path)), out, request(given, "fp16")).metadata
+    sure = [one.sure for one in Classifier(out).classify(list(given.val.files))]
+    assert 0.3 < np.mean(sure) < 0.7
+    assert told.metrics["val_coverage"] == pytest.approx(np.mean(sure))
+
+
+def test_ranges_are_measured_on_the_photos_to_calibrate_on(
+    given: Given, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    class Watched(reduced.Calibration):
+        def __init__(self, photos: Shown, *more: object) -> None:
+            asked.append(photos.files)
+            super().__init__(photos, *more)
+
+    monkeypatch.setattr(reduced, "Calibration", Watched)
+    reduce_bundle(Source(Classifier(given.bundle)), tmp_path / "a.onnx", request(given, "int8"))
+    assert asked == [given.train.files]
 
 
 def test_what_costs_accuracy_is_not_written(given: Given, tmp_path: Path) -> None:
@@ -124,6 +163,10 @@ def test_bits_that_are_gone_are_not_taken_twice(given: Given, tmp_path: Path) ->
     with pytest.raises(UsageError, match="is a bundle already"):
         reduce_bundle(Source(Classifier(half)), tmp_path / "out.onnx", request(given, "fp32"))
     assert [one.name for one in tmp_path.iterdir()] == ["half.onnx"]
+    eight = tmp_path / "eight.onnx"
+    reduce_bundle(Source(Classifier(given.bundle)), eight, request(given, "int8"))
+    with pytest.raises(UsageError, match="is in int8 already"):
+        reduce_bundle(Source(Classifier(eight)), tmp_path / "out.onnx", request(given, "fp16"))
 
 
 def test_a_bundle_without_convolutions_is_refused(given: Given, tmp_path: Path) -> None:
