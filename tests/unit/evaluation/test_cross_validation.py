@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,26 @@ def test_epochs_that_nobody_chose_on_these_photos() -> None:
     assert [fold.others_accuracy for fold in summary.folds] == [0.6, 0.7, 0.3]
 
 
+def test_a_fold_that_trained_further_is_compared_as_far_as_the_others() -> None:
+    split, parts = made_up(0.8)
+    longer = [rows(0.5, 0.9, 0.6, 1.0), *EPOCHS[1:]]
+    summary = cross_validation(split, parts, longer)
+    assert [fold.epochs for fold in summary.folds] == [4, 3, 3]
+    assert [fold.others_accuracy for fold in summary.folds] == [0.6, 0.7, 0.3]
+    assert summary.folds[0].last_accuracy == 1.0
+
+
+def test_lone_photos_are_no_groups_of_duplicates() -> None:
+    split, parts = made_up(0.7)
+    group_of = {path: min(place, 9) for place, path in enumerate(split.group_of)}
+    split = replace(split, group_of=group_of)
+    random_split = without_grouping(split)
+    others = answers(random_split, 0.9, np.random.default_rng(1))
+    leakage = cross_validation(split, parts, EPOCHS, ungrouped=(random_split, others)).leakage
+    assert leakage
+    assert leakage.groups == 1
+
+
 def test_among_equals_the_best_epoch_has_the_least_loss() -> None:
     split, parts = made_up(0.8)
     summary = cross_validation(split, parts, [rows(0.9, 0.9, 0.6)] * FOLDS)
@@ -115,6 +136,9 @@ def test_the_difference_is_paired_and_resamples_whole_groups() -> None:
     assert leakage
     assert leakage.groups == len(CLASSES) * EACH // 2
     assert leakage.straddling == len(random_split.straddling())
+    values = [part.correct_n.mean() for part in others]
+    assert leakage.accuracy.mean == pytest.approx(np.mean(values))
+    assert leakage.accuracy.deviation == pytest.approx(np.std(values, ddof=1))
     everything, leaked, rest = leakage.rows
     assert leaked.photos == 2 * leakage.straddling
     assert leaked.photos + rest.photos == everything.photos == len(CLASSES) * EACH

@@ -104,6 +104,10 @@ def test_the_labels_that_count_are_those_of_today() -> None:
 def test_probabilities_of_other_photos_are_refused() -> None:
     with pytest.raises(CatalogError, match="2 of 3 are missing, such as two"):
         with_labels_of(catalog_of(one="a"), ANSWERS, dropped=frozenset())
+    few = with_labels_of(catalog_of(one="a", two="b"), ANSWERS, dropped=frozenset())
+    assert few.paths == ("one", "two"), "a photo may be gone"
+    dropped = with_labels_of(catalog_of(one="a"), ANSWERS, dropped=frozenset({"two", "three"}))
+    assert dropped.paths == ("one",), "most were left out on purpose"
 
 
 def test_a_class_that_is_new_is_refused() -> None:

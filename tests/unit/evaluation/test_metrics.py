@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
+from binsight.calibration import expected_calibration_error
 from binsight.errors import TrainingError, UsageError
 from binsight.evaluation.metrics import Metrics, by_source, evaluate, selective
 from binsight.evaluation.scored import Scored, write_predictions
@@ -87,7 +88,8 @@ def test_intervals_are_ordered_and_confusion_counts_every_photo(scored, seed):
     assert np.array(metrics.confusion).tolist() == wanted.tolist()
     assert sum(map(sum, metrics.confusion)) == metrics.photos == len(scored)
     assert [sum(row) for row in metrics.confusion] == [row.support for row in metrics.per_class]
-    assert 0.0 <= metrics.expected_calibration_error <= 1.0
+    expected = expected_calibration_error(scored.confidence_n, scored.correct_n)
+    assert metrics.expected_calibration_error == expected
 
 
 def test_confusion_has_true_classes_in_rows():
