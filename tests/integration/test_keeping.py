@@ -27,9 +27,10 @@ from binsight.errors import RunError, UsageError  # noqa: E402
 from binsight.interfaces.cli.distill import distill  # noqa: E402
 from binsight.model.weights import build_with_weights  # noqa: E402
 from binsight.runtime import Classifier  # noqa: E402
+from binsight.training import keeping  # noqa: E402
 from binsight.training.checkpoints import best_network, last_network  # noqa: E402
 from binsight.training.folds import create_folds, epochs_of  # noqa: E402
-from binsight.training.parts import training_views  # noqa: E402
+from binsight.training.parts import labelled, training_views  # noqa: E402
 from binsight.training.recipe import Augmentation, load_recipe  # noqa: E402
 from binsight.training.run import open_run  # noqa: E402
 
@@ -84,6 +85,40 @@ def test_runs_share_what_frozen_stages_made(photos: Path, first: Path, tmp_path:
     train_run(other, cache=cache)
     assert written(cache) == before
     assert not (one.folder / "kept").exists()
+
+
+def test_runs_that_differ_in_what_is_kept_share_nothing(
+    photos: Path, first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is computed here: the folders have names by what is put into them."""
+    monkeypatch.setattr(keeping, "fill", lambda *_, **__: None)
+
+    def folders(number: int, precision: str = "32-true", shift: float = 0, **changes: Any) -> Any:
+        values = FROZEN | changes
+        run = make_run(photos, tmp_path / f"run{number}", "default", weights=first, **values)
+        network = build_with_weights("mobilenet_v2", str(first), classes=CLASSES, dropout=0)
+        with torch.no_grad():
+            network.features[0][0].weight += shift
+        made = keeping.Keeping(run, network, tmp_path / "kept", workers=0, precision=precision)
+        catalog = run.photos()
+        stages, _ = made.prepare(training_views(run, catalog), labelled(run, catalog, "val"), None)
+        return stages.training.folder, stages.evaluation.folder
+
+    training, evaluation = folders(0)
+    assert folders(1) == (training, evaluation)
+    for number, changes in enumerate(
+        ({"seed": 5}, {"views": 3}, {"augmentation.noise": 0.5}, {"size": 64}), start=2
+    ):
+        other = folders(number, **changes)
+        assert other[0] != training, changes
+        assert other[1] == evaluation, changes
+    assert folders(6, eval_size=64, eval_resize_to=64)[1] != evaluation
+    for number, more in enumerate(
+        ({"precision": "bf16-mixed"}, {"shift": 0.1}, {"frozen_stages": 16}), start=7
+    ):
+        other = folders(number, **more)
+        assert other[0] != training, more
+        assert other[1] != evaluation, more
 
 
 def test_frozen_stages_are_those_of_the_first_weights(
