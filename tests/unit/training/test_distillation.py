@@ -35,6 +35,16 @@ def test_the_loss_is_the_distance_from_the_teacher(temperature: float) -> None:
     assert float(loss) == pytest.approx(expected, rel=1e-4)
 
 
+def test_a_class_that_the_teacher_rules_out_costs_much_and_not_everything() -> None:
+    """Kept in half precision, small probabilities become 0."""
+    outputs, labels, taught = batch()
+    taught[:, :3] = torch.tensor([1.0, 0.0, 0.0])
+    distilling = Distilling(Distillation(weight=1, temperature=1), 3, 8, 4)
+    loss = distilling(outputs, distilling.join(labels, taught), nn.CrossEntropyLoss())
+    expected = -log_softmax(outputs.logits_nc.numpy(), axis=1)[:, 0].mean()
+    assert float(loss) == pytest.approx(expected, abs=0.01)
+
+
 def test_labels_have_the_rest() -> None:
     outputs, labels, taught = batch()
     distilling = Distilling(Distillation(weight=0), 3, 8, 4)
