@@ -153,9 +153,12 @@ def _bin_bars(
 
 def most_confident_mistakes(scored: Scored, limit: int = 24) -> NDArray[np.intp]:
     """Return the indices of up to ``limit`` wrong answers, the most confident first."""
-    wrong = np.flatnonzero(~scored.correct_n)
-    order = np.argsort(-scored.confidence_n[wrong], kind="stable")
-    return wrong[order[:limit]]
+    return _most_confident(scored, np.flatnonzero(~scored.correct_n), limit)
+
+
+def _most_confident(answered: Answered, places: NDArray[np.intp], limit: int) -> NDArray[np.intp]:
+    order = np.argsort(-answered.confidence_n[places], kind="stable")
+    return places[order[:limit]]
 
 
 def mistakes(
@@ -209,8 +212,7 @@ def accepted(
     """
     sure_n = strange.sure_n
     candidates = np.arange(len(strange)) if sure_n is None else np.flatnonzero(sure_n)
-    order = np.argsort(-strange.confidence_n[candidates], kind="stable")
-    chosen = candidates[order[:limit]]
+    chosen = _most_confident(strange, candidates, limit)
     return _gallery(
         strange,
         chosen,
