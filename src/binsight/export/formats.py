@@ -202,11 +202,16 @@ class _Module(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Exported:
-    """A file that was exported, of any format."""
+    """A file that was exported, of any format.
+
+    Args:
+        metadata: of a bundle, which says more than other formats do.
+    """
 
     path: Path
     format: Format
     description: Description
+    metadata: Metadata | None = None
 
     def open(self, threads: int | None = None) -> Runner:
         """Make it ready to answer.
@@ -251,7 +256,8 @@ def open_exported(path: Path) -> Exported:
         endings = ", ".join(one.suffix for one in FORMATS.values())
         raise NotABundleError(f"{path}: not a file of any known format ({endings})")
     if found.name == "onnx":
-        return Exported(path, found, _of_bundle(Classifier(path)))
+        classifier = Classifier(path)
+        return Exported(path, found, _of_bundle(classifier), classifier.metadata)
     description = read_description(path)
     if description.format != found.name:
         raise NotABundleError(f"{path}: described as {description.format}, not {found.name}")

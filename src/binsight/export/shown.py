@@ -6,7 +6,7 @@ PyTorch is not imported here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,15 +33,18 @@ class Shown:
         labels_n: (N,) classes; -1 where it is not known.
         part: of the split, if they are one.
         catalog_digest: SHA-256 of the whole catalog, if they are part of a split.
+        digests: SHA-256 of each file, if they are part of a split.
     """
 
     files: tuple[Path, ...]
     labels_n: NDArray[np.int64]
     part: str = ""
     catalog_digest: str = ""
+    digests: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         assert self.labels_n.shape == (len(self.files),)
+        assert len(self.digests) in {0, len(self.files)}
 
     def __len__(self) -> int:
         return len(self.files)
@@ -88,8 +91,12 @@ def some_of(shown: Shown, most: int = CALIBRATED) -> Shown:
     """About ``most`` photos, the same number of each class, drawn with a fixed seed."""
     each = max(1, most // len(set(shown.labels_n.tolist())))
     places = spread(shown.labels_n.tolist(), each)
-    files = tuple(shown.files[place] for place in places)
-    return Shown(files, shown.labels_n[places], shown.part, shown.catalog_digest)
+    return replace(
+        shown,
+        files=tuple(shown.files[place] for place in places),
+        labels_n=shown.labels_n[places],
+        digests=tuple(shown.digests[place] for place in places) if shown.digests else (),
+    )
 
 
 def _of_parts(
@@ -107,9 +114,11 @@ def _of_part(catalog: Catalog, split: Split, part: str, number: dict[str, int]) 
         raise SplitError(
             f"class {strange[0]!r} is not one that the model knows ({', '.join(number)})"
         )
+    digest_of = {photo.path: photo.sha256 for photo in catalog.photos}
     return Shown(
         tuple(catalog.root / path for path in paths),
         np.array([number[label] for label in labels], np.int64),
         part,
         split.catalog_digest,
+        tuple(digest_of[path] for path in paths),
     )

@@ -23,7 +23,7 @@ from binsight.export.formats import (
 )
 from binsight.export.reduced import check_reducible, reduce_bundle
 from binsight.export.shown import Shown, of_files, of_run, of_split, some_of
-from binsight.files import file_digest, is_same_file
+from binsight.files import is_same_file
 from binsight.runtime import Classifier, is_bundle
 from binsight.runtime.memory import learned_by
 from binsight.training.run import Run, open_run
@@ -166,7 +166,7 @@ def _shown(chosen: Format, source: Source, asked: Asked) -> tuple[Shown, Shown |
 
 def _warn_of_learned(source: Source, photos: Shown) -> None:
     learned = learned_by(source.bundle)
-    known = sum(file_digest(file) in learned for file in photos.files)
+    known = sum(digest in learned for digest in photos.digests)
     if known:
         typer.secho(
             printable(

@@ -61,9 +61,9 @@ def _parent_told(exported: Exported) -> str:
     """Digest of what it shall answer like, or where it came from if there is no such thing."""
     if exported.description.parent:
         return exported.description.parent[:16]
-    lineage = Classifier(exported.path).metadata.lineage  # of a bundle: other formats have parents
-    if not lineage:
+    if exported.metadata is None or not exported.metadata.lineage:
         return "none: it came from a run"
+    lineage = exported.metadata.lineage
     return f"none: a lesson of {lineage[-1].photos:,} photos changed {lineage[-1].parent[:16]}"
 
 
