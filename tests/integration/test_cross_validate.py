@@ -216,6 +216,9 @@ def test_heads_of_folds_are_refit_one_by_one_and_judged_together(
     assert f"wrote {out / 'fold1'}" in again
     assert (out / "fold0" / "run.json").stat() == kept
     assert rows_of(out / "out-of-fold.csv") == judged
+    facts = out / "fold0" / "run.json"
+    facts.write_text(facts.read_text().replace(str(folds / "fold0"), str(tmp_path / "others")))
+    assert f"{out / 'fold0'} holds a run" in refusal(*asked, "--resume")
     assert "has a refit head" in refusal("train", "--out", out, "--resume")
 
 

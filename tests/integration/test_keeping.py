@@ -121,6 +121,28 @@ def test_runs_that_differ_in_what_is_kept_share_nothing(
         assert other[1] != evaluation, more
 
 
+def test_answers_of_other_teachers_are_kept_apart(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "fill", lambda *_, **__: None)
+    bundle = write_small_bundle(tmp_path / "one.onnx", classes=CLASSES)
+    again = tmp_path / "again.onnx"
+    again.write_bytes(bundle.path.read_bytes())
+    other = write_small_bundle(tmp_path / "other.onnx", classes=CLASSES, licence="MIT")
+    folders = []
+    for number, teacher in enumerate((bundle.path, again, other.path)):
+        values = {"views": 2, "frozen_stages": 0}
+        run = make_run(
+            photos, tmp_path / f"run{number}", "student", teachers=(str(teacher),), **values
+        )
+        network = build_with_weights("mobilenet_v2", "none", classes=CLASSES, dropout=0)
+        made = keeping.Keeping(run, network, tmp_path / "kept", workers=0, precision="32-true")
+        catalog = run.photos()
+        _, taught = made.prepare(training_views(run, catalog), labelled(run, catalog, "val"), None)
+        folders.append(taught.kept.folder)
+    assert folders[0] == folders[1] != folders[2]
+
+
 def test_frozen_stages_are_those_of_the_first_weights(
     photos: Path, first: Path, tmp_path: Path
 ) -> None:

@@ -113,6 +113,16 @@ def test_a_change_happens_as_often_as_asked(name: str) -> None:
     assert 38 <= sum(changed) <= 82  # 60 expected, 3.6 standard deviations either way
 
 
+@pytest.mark.parametrize("name", ["blur", "jpeg", "noise"])
+def test_a_small_change_happens_as_often_as_asked(name: str) -> None:
+    image = photo(48, 48)
+    still = drawn(STILL, image, 0, size=48)
+    how = Augmentation(horizontal_flip=0, **{name: 0.4})
+    found = [drawn(how, image, seed, size=48) for seed in range(300)]
+    changed = sum(not torch.equal(one, still) for one in found)
+    assert 90 <= changed <= 150  # 120 expected, 3.5 standard deviations either way
+
+
 @pytest.mark.parametrize(
     "how",
     [
@@ -216,6 +226,28 @@ def test_both_ways_of_mixing_happen() -> None:
         from_one = torch.isin(mixed, images).all()
         kinds.add("CutMix" if from_one else "MixUp")
     assert kinds == {"CutMix", "MixUp"}
+
+
+def test_alpha_decides_how_evenly_two_photos_are_mixed() -> None:
+    images, labels = batch()
+
+    def share(alpha: float) -> float:
+        """Of the larger part, on average over MixUps."""
+        mixer = batch_mixer(Augmentation(mix=1, mixup_alpha=alpha), 3)
+        assert mixer is not None
+        torch.manual_seed(0)
+        mixed = [mixer(images, labels) for _ in range(60)]
+        return float(
+            np.mean(
+                [
+                    probs.max(dim=1).values.min()
+                    for found, probs in mixed
+                    if not torch.isin(found, images).all()
+                ]
+            )
+        )
+
+    assert share(100.0) < 0.6 < share(1.0) < 0.9 < share(0.02)
 
 
 def test_mixing_happens_as_often_as_asked() -> None:

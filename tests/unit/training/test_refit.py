@@ -20,7 +20,12 @@ from binsight.training.checkpoints import best_network  # noqa: E402
 from binsight.training.folds import finished  # noqa: E402
 from binsight.training.outputs import outputs_of  # noqa: E402
 from binsight.training.parts import labelled  # noqa: E402
-from binsight.training.refit import fitted_head, refit_head, score_head  # noqa: E402
+from binsight.training.refit import (  # noqa: E402
+    fitted_head,
+    refit_head,
+    refit_trained,
+    score_head,
+)
 from binsight.training.run import Run, open_run  # noqa: E402
 
 HEAD_LEARNS: dict[str, Any] = {
@@ -160,6 +165,42 @@ def test_a_training_keeps_its_own_head_if_that_is_better(
     assert finished(run)
 
 
+def test_a_head_of_fewer_epochs_does_not_outlive_a_better_training(
+    untrained: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refit_trained(untrained, untrained.photos(), **CALM)
+    assert untrained.best == untrained.refit
+    untrained.best_epoch.write_bytes(untrained.refit.read_bytes())
+    monkeypatch.setattr("binsight.training.refit.fitted_head", forgetful)
+    assert refit_trained(untrained, untrained.photos(), **CALM).worse
+    assert untrained.best == untrained.best_epoch
+
+
+def test_a_run_says_how_labels_are_smoothed_and_what_a_photo_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = write_weights(tmp_path / "first.safetensors")
+    run: Run = make_run(
+        draw_photos(tmp_path / "photos"),
+        tmp_path / "run",
+        "default",
+        shares={"metal": 0.5},
+        label_smoothing=0.25,
+    )
+    write_state(run.best, read_state(weights), classes=run.facts.classes, epoch=0)
+    asked: dict[str, Any] = {}
+
+    def watched(head: Any, *given: Any, **options: Any) -> Any:
+        asked.update(options)
+        return fitted_head(head, *given, **options)
+
+    monkeypatch.setattr("binsight.training.refit.fitted_head", watched)
+    refit(run, choose=False)
+    assert asked["smoothing"] == 0.25
+    paths = run.split.paths("train")
+    assert asked["shares"] == [0.5 if path.startswith("metal/") else 1.0 for path in paths]
+
+
 def test_a_folder_in_use_is_refused_before_any_photo_is_shown(untrained: Run) -> None:
     with pytest.raises(UsageError, match="holds a run"):
         refit_head(untrained.folder, untrained, None, **CALM)  # type: ignore[arg-type]
@@ -172,6 +213,19 @@ def test_without_a_pull_it_is_logistic_regression() -> None:
     exact = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000)
     exact.fit(embeddings_nd, labels, sample_weight=shares)
     ours = torch.softmax(head(torch.from_numpy(embeddings_nd)), dim=1).numpy()
+    assert ours == pytest.approx(exact.predict_proba(embeddings_nd), abs=2e-3)
+
+
+def test_the_pull_is_a_ridge_penalty_of_which_the_variance_is_the_unit() -> None:
+    embeddings_nd, labels = drawn()
+    embeddings_nd *= np.array([0.5, 1, 2, 3, 4], np.float32)
+    head = first_head()
+    head.weight.data.zero_()
+    made = fitted_head(head, embeddings_nd, labels, smoothing=0, shares=[1.0] * 60, pull=0.01)
+    scale = 0.01 * embeddings_nd.var(axis=0).sum()
+    exact = LogisticRegression(C=1 / (2 * 60 * scale), tol=1e-8, max_iter=1000)
+    exact.fit(embeddings_nd, labels)
+    ours = torch.softmax(made(torch.from_numpy(embeddings_nd)), dim=1).numpy()
     assert ours == pytest.approx(exact.predict_proba(embeddings_nd), abs=2e-3)
 
 

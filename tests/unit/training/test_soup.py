@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ torch = pytest.importorskip("torch")
 
 from sklearn.linear_model import LogisticRegression  # noqa: E402
 
+from binsight.data.relabel import LabelIssue  # noqa: E402
 from binsight.data.split import split_by_ratios  # noqa: E402
 from binsight.errors import RunError, UsageError  # noqa: E402
 from binsight.model.network import Network  # noqa: E402
@@ -109,6 +111,28 @@ def test_uniform_takes_them_all(kitchen: Kitchen) -> None:
     assert made.score.val_accuracy < made.tasted[0].alone.val_accuracy
 
 
+def test_three_runs_count_the_same(kitchen: Kitchen) -> None:
+    runs = [kitchen.run(f"run{times}", times=times) for times in (1, 2, 6)]
+    made = kitchen.soup(*runs, uniform=True)
+    torch.testing.assert_close(head_of(made.run), 3 * head_of(runs[0]))
+
+
+def test_a_mean_that_is_no_worse_is_taken(kitchen: Kitchen) -> None:
+    made = kitchen.soup(kitchen.run("one"), kitchen.run("same"))
+    assert names(made.tasted) == [("one", True), ("same", True)]
+
+
+def test_a_run_has_to_be_no_worse_than_the_mean_that_was_reached(kitchen: Kitchen) -> None:
+    """It makes the mean less sure, which is still better than the first run alone."""
+    always, never = kitchen.run("always", glass=40), kitchen.run("never", glass=-40)
+    made = kitchen.soup(always, never, kitchen.run("opposite", times=-1))
+    assert names(made.tasted) == [("never", True), ("always", True), ("opposite", False)]
+    first, best, last = made.tasted
+    assert last.together
+    assert best.together == made.score
+    assert best.together.rank > last.together.rank > first.alone.rank
+
+
 def test_where_no_mean_is_better_nothing_is_written(kitchen: Kitchen) -> None:
     with pytest.raises(RunError, match=r"no mean is better than .*good alone.*--uniform"):
         kitchen.soup(kitchen.run("good"), kitchen.run("wrong", times=-9))
@@ -134,6 +158,15 @@ def test_runs_that_are_validated_on_other_photos_are_refused(kitchen: Kitchen) -
     again = split_by_ratios(good.photos(), {"train": 0.7, "val": 0.3}, seed=1)
     other = open_run(create_twin(good, kitchen.folder / "other", again).folder)
     with pytest.raises(UsageError, match="may have learned what another is validated on"):
+        kitchen.soup(good, other)
+
+
+def test_runs_with_other_labels_are_refused(kitchen: Kitchen) -> None:
+    good = kitchen.run("good")
+    path = good.split.paths("train")[0]
+    decisions = (LabelIssue(path=path, decision="keep"),)
+    other = replace(kitchen.run("other"), decisions=decisions)
+    with pytest.raises(UsageError, match="differ in their corrections"):
         kitchen.soup(good, other)
 
 
