@@ -278,8 +278,12 @@ def _draft(image: Image.Image, min_side: int | None) -> None:
 def _upright_rgb(name: str, image: Image.Image) -> Image.Image:
     # Pillow's own exif_transpose writes the notes anew, and fails where some are garbled.
     turn = TURNS.get(_orientation(image))
-    if turn is not None:
-        image = image.transpose(turn)
+    rgb = _rgb(name, image if turn is None else image.transpose(turn))
+    rgb.info.clear()  # whoever decoded it once more would turn it once more
+    return rgb
+
+
+def _rgb(name: str, image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         return _from_deep(name, image).convert("RGB")
     if image.has_transparency_data:

@@ -15,7 +15,15 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from .images import DEFAULT_LIMITS, ImageLimits, ImageSource, decode
 
-__all__ = ["Box", "PreprocessSpec", "apply", "load", "shape_for_model", "square_in_photo"]
+__all__ = [
+    "Box",
+    "PreprocessSpec",
+    "apply",
+    "load",
+    "normalised",
+    "shape_for_model",
+    "square_in_photo",
+]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -87,7 +95,12 @@ def load(
 
 def apply(image_rgb: Image.Image, spec: PreprocessSpec) -> NDArray[np.float32]:
     """Resize, crop or pad, and normalise an RGB image: float32, (3, size, size)."""
-    square_hwc_u8 = np.asarray(shape_for_model(image_rgb, spec), dtype=np.uint8)
+    return normalised(shape_for_model(image_rgb, spec), spec)
+
+
+def normalised(square_rgb: Image.Image, spec: PreprocessSpec) -> NDArray[np.float32]:
+    """What `shape_for_model` gave, as the network takes it: float32, (3, size, size)."""
+    square_hwc_u8 = np.asarray(square_rgb, dtype=np.uint8)
     scale = 1.0 / (255.0 * np.asarray(spec.std, dtype=np.float64))
     shift = -np.asarray(spec.mean, dtype=np.float64) / np.asarray(spec.std, dtype=np.float64)
     chw = square_hwc_u8.transpose(2, 0, 1).astype(np.float32, order="C")

@@ -72,6 +72,9 @@ def test_exif_orientation_is_applied(kind, value):
     assert quarters(image) == UPRIGHT[value]
     assert image.size == ((64, 48) if value < 5 else (48, 64))
     assert upright_size(data) == image.size
+    again = decode(image)
+    assert again.tobytes() == image.tobytes()
+    assert again.size == image.size
 
 
 def test_orientation_of_a_pil_image_is_applied_to_a_copy():

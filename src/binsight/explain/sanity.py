@@ -23,7 +23,7 @@ from PIL import ImageFilter
 
 from binsight.board import object_mask
 from binsight.images import DEFAULT_LIMITS, ImageLimits, ImageSource, decode
-from binsight.preprocess import apply, shape_for_model
+from binsight.preprocess import normalised, shape_for_model
 
 from .explainers import Explainer, Look, class_number
 from .grid import Grid
@@ -92,12 +92,12 @@ def check_photo(
     """
     spec = explainer.spec
     square = shape_for_model(decode(photo, min_side=spec.min_side, limits=limits), spec)
-    image_chw = apply(square, spec)
+    image_chw = normalised(square, spec)
     asked = None if label is None else class_number(explainer.classes, label)
     looked = explainer.look(image_chw, asked)
     number = int(looked.probs_c.argmax()) if asked is None else asked
     heats = _rivals(looked, spec.size, random)
-    blurred_chw = apply(square.filter(ImageFilter.GaussianBlur(BLUR * spec.size)), spec)
+    blurred_chw = normalised(square.filter(ImageFilter.GaussianBlur(BLUR * spec.size)), spec)
     deletion, insertion = {}, {}
     for name, heat_hw in heats.items():
         order_n = order_of(heat_hw, random)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from answering import ByColour
-from PIL import Image
+from PIL import ExifTags, Image
 
 from binsight.errors import TrainingError, UnreadableImageError
 from binsight.evaluation.corruptions import FAMILIES, Family, corrupt
@@ -20,6 +20,7 @@ from binsight.evaluation.robustness import (
     show_corrupted,
     shown,
 )
+from binsight.images import decode
 
 
 def _keep(image_hwc, strength, random):
@@ -109,6 +110,23 @@ def test_a_photo_is_corrupted_alike_whatever_else_is_shown(photos: Path) -> None
     image = shown(photos / PATHS[2], ByColour())
     wanted = corrupt(image, FAMILIES[-1], 2, seed=photo_seed(PATHS[2]))
     assert seen == [wanted.tobytes()] * 2
+
+
+def test_a_photo_that_lies_on_its_side_is_shown_upright(photos: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    lying = Image.open(photos / PATHS[0])
+    lying.save(photos / PATHS[0], exif=exif)
+    seen: list[tuple[int, int]] = []
+
+    class Watching(ByColour):
+        def answers(self, photos):
+            kept = [decode(one) for one in photos]
+            seen.extend(one.size for one in kept)
+            return super().answers(kept)
+
+    show_corrupted(Watching(), photos, PATHS[:1], LABELS[:1], families=MADE_UP, severities=(1,))
+    assert seen == [(40, 50)] * 3
 
 
 def test_photos_that_cannot_be_shown_are_refused(photos: Path) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 from binsight.explain.explainers import Look
 from binsight.explain.grid import Grid
 from binsight.explain.sanity import RIVALS, Checked, check_photo, order_of, summary
-from binsight.preprocess import PreprocessSpec
+from binsight.preprocess import PreprocessSpec, apply
 
 SPEC = PreprocessSpec(size=64, resize_to=64)
 PATCH = np.s_[8:24, 40:56]  # rows, columns: what the network goes by
@@ -85,6 +85,21 @@ def test_a_photo_without_a_board_is_not_pointed_at():
     noise = np.random.default_rng(0).integers(0, 255, (8, 8, 3)).repeat(8, 0).repeat(8, 1)
     found = check_photo(PatchNetwork(true_map()), noise.astype(np.uint8), np.random.default_rng(0))
     assert found.pointing is found.on_object is found.object_share is None
+
+
+def test_the_network_is_asked_about_the_picture_that_it_is_asked_about_elsewhere():
+    seen: list[np.ndarray] = []
+
+    class Watching(PatchNetwork):
+        spec = PreprocessSpec(size=64, resize_to=80)
+
+        def look(self, image_chw: np.ndarray, number: int | None) -> Look:
+            seen.append(image_chw)
+            return super().look(image_chw, number)
+
+    large = photo().resize((200, 160))
+    check_photo(Watching(true_map()), large, np.random.default_rng(0))
+    assert np.array_equal(seen[0], apply(large, Watching.spec))
 
 
 def test_the_hottest_come_first_and_equals_in_random_order():
