@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -50,6 +51,7 @@ __all__ = [
     "Strict",
     "Taught",
     "TrainingData",
+    "class_name",
     "describe",
     "digest_of",
     "parse_metadata",
@@ -278,6 +280,11 @@ def read_verified(path: Path) -> bytes:
     if trailer != _trailer(hashlib.sha256(body).hexdigest()):
         raise AlteredBundleError(f"{path}: altered or damaged since it was written; get it again")
     return data
+
+
+def class_name(text: str) -> str:
+    """A class as it is called everywhere: macOS writes accents of folders in another form."""
+    return unicodedata.normalize("NFC", text)
 
 
 def digest_of(data: bytes) -> str:

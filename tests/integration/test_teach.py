@@ -32,7 +32,7 @@ def photos(tmp_path: Path) -> Path:
         folder = tmp_path / "photos" / name
         folder.mkdir(parents=True)
         for place in range(6):
-            pixels = np.array(colour) + random.normal(0, 10, (40, 40, 3))
+            pixels = np.array(colour) + random.normal(0, 15, 3) + random.normal(0, 10, (40, 40, 3))
             Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(folder / f"{place}.png")
     return tmp_path / "photos"
 

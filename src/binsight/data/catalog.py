@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from binsight.bundle import class_name
 from binsight.cpus import available_cpus
 from binsight.errors import CatalogError, ImageError
 from binsight.files import replacing
@@ -32,7 +32,6 @@ __all__ = [
     "Listed",
     "Photo",
     "Problem",
-    "class_name",
     "is_table",
     "list_photos",
     "read_catalog",
@@ -262,11 +261,6 @@ def _list_csv(path: Path) -> tuple[list[Listed], list[Problem]]:
             )
         rows.append(Listed(Path(name).as_posix(), label))
     return rows, []
-
-
-def class_name(text: str) -> str:
-    """A class as it is called everywhere: macOS writes accents of folders in another form."""
-    return unicodedata.normalize("NFC", text)
 
 
 def _escapes(name: str) -> bool:

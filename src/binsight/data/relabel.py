@@ -17,10 +17,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from binsight.bundle import class_name
 from binsight.errors import CorrectionError
 from binsight.files import replacing
 
-from .catalog import Catalog, Photo, class_name
+from .catalog import Catalog, Photo
 from .tables import read_table
 
 __all__ = [

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
-from binsight.data.catalog import class_name
+from binsight.bundle import class_name
 from binsight.errors import MappingError
 
 __all__ = ["ClassMap", "Special", "read_map"]

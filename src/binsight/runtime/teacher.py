@@ -10,9 +10,18 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from binsight import __version__
-from binsight.bundle import ChosenOn, Metadata, Parity, Taught, digest_of, read_verified
+from binsight.bundle import (
+    ChosenOn,
+    Metadata,
+    Parity,
+    Taught,
+    class_name,
+    digest_of,
+    read_verified,
+)
 from binsight.errors import AlteredBundleError, ImageError, WorseModelError
 from binsight.images import ImageSource, read_file
 from binsight.teaching.familiar import Familiar
@@ -56,7 +65,12 @@ def teach(
     progress: Progress | None = None,
 ) -> Lesson:
     """See `Classifier.teach`."""
-    shown = [_Photo(source, label, _digest(source)) for label in photos for source in photos[label]]
+    rename = {class_name(old): class_name(new) for old, new in (rename or {}).items()}
+    shown = [
+        _Photo(source, class_name(label), _digest(source))
+        for label in photos
+        for source in photos[label]
+    ]
     data = read_verified(classifier.path)
     if digest_of(data) != classifier.digest:
         raise AlteredBundleError(f"{classifier.path}: replaced since it was opened; open it again")
@@ -81,7 +95,7 @@ def teach(
         photos=len(shown),
         counts={name: count for name, count in lesson.photos.items() if count},
         catalog_digest=catalog_digest or _digest_of_all(shown),
-        renamed=dict(rename or {}),
+        renamed=rename,
         accuracy_before=lesson.before,
         accuracy_after=lesson.after,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -127,8 +141,12 @@ def _digest(source: ImageSource) -> str:
     """SHA-256 of an encoded photo's bytes, or of a decoded one's pixels."""
     if isinstance(source, bytes | bytearray):
         return hashlib.sha256(source).hexdigest()
-    if hasattr(source, "__array_interface__"):
-        return hashlib.sha256(np.ascontiguousarray(source).tobytes()).hexdigest()
+    if isinstance(source, Image.Image):
+        how = repr((source.mode, source.size, source.getpalette()))
+        return hashlib.sha256(how.encode() + source.tobytes()).hexdigest()
+    if isinstance(source, np.ndarray):
+        how = repr((source.shape, source.dtype.str))
+        return hashlib.sha256(how.encode() + source.tobytes()).hexdigest()
     return hashlib.sha256(read_file(Path(source))).hexdigest()
 
 

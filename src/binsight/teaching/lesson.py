@@ -17,6 +17,7 @@ from binsight.calibration import choose_threshold, fit_temperature, softmax
 from binsight.errors import TeachingError
 from binsight.learned import Learned
 
+from .alike import alike_within, groups_of, pairs_alike
 from .familiar import Familiar
 from .head import Head, fit_head
 from .memory import Memory, spread
@@ -33,7 +34,7 @@ MOST_FOR_NEW = 600.0  # what all photos of one new class weigh together
 PULL = 3e-4
 FOLDS = 5
 FEW = 5  # photos of a class below which its figures mean little
-REMEMBERED = 60  # taught photos of a class that the new bundle remembers
+REMEMBERED = 60  # photos of a class that the new bundle remembers of one lesson
 ALIKE = 0.4  # share of two classes' photos taken for each other that deserves a warning
 MOST_FORGOTTEN = 0.02  # what accuracy on remembered photos may lose
 FEWEST_FOR_CALIBRATION = 20
@@ -68,7 +69,7 @@ class Example:
     Args:
         name: for reports.
         label: class name.
-        digest: of its bytes; photos of equal digests are never on both sides of a fold.
+        digest: of its bytes.
         embedding_d: (D,).
     """
 
@@ -190,7 +191,8 @@ def learn(
     x_nd = np.stack([one.embedding_d for one in examples]).astype(np.float32)
     labels_n = np.array([number[one.label] for one in examples], np.int64)
     digests = [one.digest for one in examples]
-    again_n, memory = _without(old.memory, x_nd, digests)
+    within = alike_within(np.concatenate([old.memory.embeddings, x_nd]))
+    again_n, memory = _without(old.memory, x_nd, digests, within)
     old = replace(old, memory=memory)
     new_n = ~again_n
     prior = _with_rows(old.head, len(class_names))
@@ -206,7 +208,9 @@ def learn(
             pull=PULL,
         )
 
-    fold_n = _folds(examples)
+    alike = zip(*pairs_alike(x_nd, x_nd, within), strict=True)
+    group_n = np.array(groups_of(len(examples), alike))
+    fold_n = _folds(examples, group_n)
     folds = int(fold_n.max()) + 1 if fold_n.any() else 0
     tested_nc = _out_of_fold(fitted, x_nd, fold_n, fallback=prior)
     head = fitted(np.ones(len(examples), np.bool_))
@@ -245,7 +249,7 @@ def learn(
             *([] if len(old.memory) else [NO_MEMORY]),
             *_learned_before(int(again_n.sum()), len(examples)),
             *_contradictions(examples),
-            *_warnings(tested_nc, labels_n, class_names),
+            *_warnings(tested_nc, labels_n, group_n, class_names),
         ),
     )
 
@@ -287,13 +291,15 @@ def _weights(labels_n: NDArray[np.int64], known: int) -> NDArray[np.float64]:
     return np.where(labels_n < known, EMPHASIS, np.maximum(EMPHASIS, of_new_n))
 
 
-def _folds(examples: Sequence[Example]) -> NDArray[np.int64]:
-    """The fold of each photo: classes are dealt out evenly, photos of one digest together."""
-    seen: dict[str, int] = {}
-    for _, digest in sorted({(one.label, one.digest) for one in examples}):
-        seen.setdefault(digest, len(seen))  # the order of digests is as good as a shuffle
+def _folds(examples: Sequence[Example], group_n: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The fold of each photo: classes are dealt out evenly, nearly equal photos together."""
+    groups = group_n.tolist()
+    seen: dict[int, int] = {}
+    # The order of digests is as good as a shuffle.
+    for *_, group in sorted((e.label, e.digest, g) for e, g in zip(examples, groups, strict=True)):
+        seen.setdefault(group, len(seen))
     folds = min(FOLDS, len(seen))
-    return np.array([seen[one.digest] % folds for one in examples], np.int64)
+    return np.array([seen[group] % folds for group in groups], np.int64)
 
 
 def _out_of_fold(
@@ -386,27 +392,25 @@ def _remembered(
 
 
 def _without(
-    memory: Memory, x_nd: Floats, digests: Sequence[str]
+    memory: Memory, x_nd: Floats, digests: Sequence[str], within: float
 ) -> tuple[NDArray[np.bool_], Memory]:
     """Which photos (N,) were learned from before, and the memory without any of the photos.
 
     They are taught anew, perhaps by another name; a fold that leaves them out must not find them
-    there, and what was held out is so no more.
+    there, and what was held out is so no more. A photo is one that is remembered if their
+    embeddings are nearly equal: who exported the bundle may have computed them in another way.
     """
-    rows_of: dict[bytes, list[int]] = {}
-    for row, embedding_d in enumerate(memory.embeddings):
-        rows_of.setdefault(embedding_d.tobytes(), []).append(row)
-    found = [rows_of.get(one.tobytes(), []) for one in x_nd.astype(np.float16)]
-    learned_n = np.array([any(not memory.held_out[row] for row in rows) for rows in found])
-    gone = sorted({row for rows in found for row in rows})
-    kept = np.delete(np.arange(len(memory)), gone)
+    taught, found = pairs_alike(x_nd, memory.embeddings, within)
+    learned_n = np.array([one in memory.learned for one in digests])
+    learned_n[taught[~memory.held_out[found]]] = True
+    kept = np.setdiff1d(np.arange(len(memory)), found)
     left = replace(
         memory,
         embeddings=memory.embeddings[kept],
         labels=memory.labels[kept],
         held_out=memory.held_out[kept],
     )
-    return learned_n | np.array([one in memory.learned for one in digests]), left
+    return learned_n, left
 
 
 def _longer(
@@ -464,7 +468,10 @@ def _contradictions(examples: Sequence[Example]) -> Iterator[str]:
 
 
 def _warnings(
-    tested_nc: Floats, labels_n: NDArray[np.int64], classes: Sequence[str]
+    tested_nc: Floats,
+    labels_n: NDArray[np.int64],
+    group_n: NDArray[np.int64],
+    classes: Sequence[str],
 ) -> tuple[str, ...]:
     lines = []
     answers_n = tested_nc.argmax(axis=1)
@@ -473,6 +480,11 @@ def _warnings(
         if 0 < count_c[place] < FEW:
             photos = "1 photo" if count_c[place] == 1 else f"{count_c[place]} photos"
             lines.append(f"{name}: only {photos}; its figures mean little below {FEW}")
+        if count_c[place] > 1 and len(np.unique(group_n[labels_n == place])) == 1:
+            lines.append(
+                f"{name}: its {count_c[place]} photos are nearly one picture, so that none can be "
+                "tested on the others; add photos of other things"
+            )
     for one in range(len(classes)):
         for other in range(one + 1, len(classes)):
             pair_n = np.isin(labels_n, (one, other))

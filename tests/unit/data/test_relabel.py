@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from binsight.data.catalog import Catalog, Photo, Problem, class_name
+from binsight.bundle import class_name
+from binsight.data.catalog import Catalog, Photo, Problem
 from binsight.data.relabel import (
     LabelIssue,
     check_class_names,

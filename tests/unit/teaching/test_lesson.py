@@ -250,6 +250,43 @@ def test_a_held_out_photo_that_is_taught_is_held_out_no_more(pupil: Pupil) -> No
     assert not lesson.memory.held_out.any()
 
 
+def slightly_other(one: Example) -> Example:
+    """The same photo by another engine, or saved once more."""
+    noise_d = np.random.default_rng(3).normal(size=WIDTH).astype(np.float32)
+    step_d = 0.05 * np.linalg.norm(one.embedding_d) / np.linalg.norm(noise_d) * noise_d
+    return replace(one, digest=f"also{one.digest}", embedding_d=one.embedding_d + step_d)
+
+
+def test_a_photo_is_known_again_by_nearly_the_same_embedding(pupil: Pupil) -> None:
+    held_nd, held_n = pupil.memory.part(held_out=True)
+    held = [
+        slightly_other(Example(f"{place}.jpg", CLASSES[label], f"held{place}", embedding_d))
+        for place, (embedding_d, label) in enumerate(zip(held_nd, held_n, strict=True))
+    ]
+    assert not learn(pupil, held).memory.held_out.any()
+    first = learn(pupil, examples(12))
+    second = learn(again(first), [slightly_other(one) for one in examples(12)])
+    assert second.again == 36
+    assert len(second.memory) == len(first.memory)
+
+
+def test_frames_that_hardly_differ_are_not_on_both_sides_of_a_fold(pupil: Pupil) -> None:
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(12, WIDTH)).astype(np.float32) * 4
+    burst = [
+        Example(f"{place}-{frame}", CLASSES[place % 3], f"{place:03d}-{frame}", row)
+        for place in range(12)
+        for frame, row in enumerate(rows[place] + random.normal(size=(5, WIDTH)) * 0.1)
+    ]
+    lesson = learn(pupil, burst)
+    assert lesson.after < 0.8
+    assert not any("nearly one picture" in line for line in lesson.warnings)
+    of_one = [one for one in burst if int(one.name.split("-")[0]) in {0, 1, 2, 4}]
+    (glass, paper) = (line for line in learn(pupil, of_one).warnings if "one picture" in line)
+    assert glass.startswith("glass: its 5 photos are nearly one picture")
+    assert paper.startswith("paper: its 5 photos ")
+
+
 def test_a_photo_is_remembered_by_the_name_that_it_was_given_last(pupil: Pupil) -> None:
     taught = examples(6)
     wrong = [replace(one, label="battery") for one in taught]
