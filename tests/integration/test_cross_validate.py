@@ -222,6 +222,16 @@ def test_heads_of_folds_are_refit_one_by_one_and_judged_together(
     assert "has a refit head" in refusal("train", "--out", out, "--resume")
 
 
+def test_of_heads_that_training_fitted_once_more_epochs_say_nothing(folds: Path) -> None:
+    for number in range(2):
+        checkpoints = folds / f"fold{number}" / "checkpoints"
+        shutil.copy(checkpoints / "best.safetensors", checkpoints / "refit.safetensors")
+    output("train", "--out", folds, "--resume", "--workers", "0", "--accelerator", "cpu")
+    measured = json.loads((folds / "metrics.json").read_text())["cross_validation"]
+    assert measured["last_accuracy"] is None
+    assert [fold["best_epoch"] for fold in measured["folds"]] == [None, None]
+
+
 def test_folds_that_are_not_trained_to_the_end_are_not_refit(folds: Path, tmp_path: Path) -> None:
     file = folds / "fold1" / "metrics.json"
     said = json.loads(file.read_text())

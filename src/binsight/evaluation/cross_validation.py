@@ -162,8 +162,7 @@ def cross_validation(
         split: into folds, with its duplicate groups.
         parts: what each fold's run said about its own photos, in the order of ``split.folds``.
         epochs: of each run, a row an epoch with ``val_accuracy`` and ``val_loss``; see
-            `training.folds.epochs_of`.
-            A run without any leaves out what is said of epochs.
+            `training.folds.epochs_of`. A run without any leaves out what is said of epochs.
         ungrouped: the same photos in random folds, and what their runs said.
         seed: of the bootstrap.
         resamples: of the bootstrap.

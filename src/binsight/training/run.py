@@ -21,6 +21,8 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import reduce
+from operator import or_
 from pathlib import Path
 
 from binsight.data.catalog import Catalog, scan
@@ -164,7 +166,7 @@ class Run:
         return self.learned - self._own(catalog)
 
     def learned_by_teachers(self) -> Learned:
-        """What those have learned from that it learns from. (Folds answer for photos held out.)"""
+        """What those have learned from that it learns from, of folds any of them."""
         learned = NOTHING
         for teacher in self.facts.teachers:
             learned |= learned_from(teacher)
@@ -201,7 +203,8 @@ def learned_from(given: str) -> Learned:
     """Photos that a model learned from; none if it kept no record.
 
     Args:
-        given: a bundle or a built-in one's name, the folder of a run, or the file of its weights.
+        given: a bundle or a built-in one's name, the folder of a run or of folds, or the file of a
+            run's weights.
 
     Raises:
         NotABundleError, AlteredBundleError: see `binsight.runtime.memory.learned_by`.
@@ -209,6 +212,9 @@ def learned_from(given: str) -> Learned:
     """
     if names_bundle(given):
         return learned_by(bundle_path(given))
+    if has_folds(Path(given)):
+        records = Path(given).glob(f"fold*/{LEARNED}")
+        return reduce(or_, (_learned_in(record.parent) for record in records), NOTHING)
     folders = [] if given in RESERVED else [Path(given), Path(given).parent.parent]
     return next((_learned_in(one) for one in folders if has_run(one)), NOTHING)
 

@@ -22,7 +22,7 @@ from binsight.training.folds import (
     train_folds,
 )
 from binsight.training.recipe import load_recipe
-from binsight.training.run import Run, open_run
+from binsight.training.run import Run, learned_from, open_run
 
 EPOCHS = 3
 
@@ -91,6 +91,18 @@ def test_each_fold_goes_on_from_its_own_network(
     with pytest.raises(UsageError, match=r"its folds are others.* --split .*cv/folds\.csv"):
         create_folds(tmp_path / "others", others, **on)
     assert not (tmp_path / "others").exists()
+
+
+def test_folds_have_learned_what_any_of_them_has(folds: Folds, catalog: Catalog) -> None:
+    assert not learned_from(str(folds.folder))
+    for run in folds.runs[1:]:
+        run.note_learned(catalog)
+    in_fold = folds.split.part_of
+    shown = [one for one in catalog.photos if in_fold[one.path].startswith("fold")]
+    assert all(one.sha256 in learned_from(str(folds.folder)) for one in shown)
+    shutil.rmtree(folds.folder / "fold1")
+    known = learned_from(str(folds.folder))
+    assert {in_fold[one.path] for one in shown if one.sha256 in known} == {"fold0", "fold1"}
 
 
 def test_other_parts_stay_out(tmp_path: Path, photos: Path, catalog: Catalog) -> None:

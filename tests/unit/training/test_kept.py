@@ -46,6 +46,13 @@ class Halves:
         return images / 2
 
 
+def test_no_random_number_is_drawn_for_what_is_kept(views: Views, tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    before = torch.random.get_rng_state()
+    fill([(Keeper(tmp_path / "kept", ["half"]), Halves())], views, workers=0)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
 def test_keeps_what_the_network_makes_of_each_view(views: Views, tmp_path: Path) -> None:
     keeper = Keeper(tmp_path / "kept", ["half"])
     halves = Halves()

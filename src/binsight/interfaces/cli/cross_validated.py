@@ -42,7 +42,8 @@ def report_folds(work: Folds, catalog: Catalog, random: Folds | None = None) -> 
     summary = cross_validation(
         work.split,
         parts,
-        [epochs_of(run) for run in work.runs],
+        # Of heads that were fitted after the last epoch, epochs say nothing.
+        [[] if run.refit.is_file() else epochs_of(run) for run in work.runs],
         ungrouped=(random.split, others) if random else None,
     )
     scored = pooled(parts)
