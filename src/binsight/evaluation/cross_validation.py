@@ -16,7 +16,7 @@ from binsight.data.split import Split
 from binsight.errors import TrainingError
 from binsight.training.curves import rank
 
-from .metrics import Interval, bootstrapped, evaluate
+from .metrics import Interval, bootstrapped, evaluate, may_be_otherwise
 from .resampling import Resampler
 from .scored import Scored
 
@@ -296,4 +296,6 @@ def _paired(
     gains = np.array([-1, 0, 1])
     resampler = Resampler(gain_n - gains[0], group_n, len(gains))
     drawn_r3 = resampler.draw(np.random.default_rng(seed), resamples)
-    return bootstrapped(float(gain_n.mean()), drawn_r3 @ gains / drawn_r3.sum(axis=1))
+    drawn_r = drawn_r3 @ gains / drawn_r3.sum(axis=1)
+    otherwise = may_be_otherwise(resampler.pictures)
+    return bootstrapped(float(gain_n.mean()), drawn_r, otherwise, least=-1.0)

@@ -28,6 +28,7 @@ __all__ = [
     "bootstrapped",
     "by_source",
     "evaluate",
+    "may_be_otherwise",
     "of_share",
     "selective",
 ]
@@ -171,15 +172,48 @@ def _with_intervals(
     value_m1 = _scores(counts_k[np.newaxis], true_k, predicted_k, len(confusion_cc))
     drawn_mr = _scores(drawn_rk, true_k, predicted_k, len(confusion_cc))
     accuracy = of_share(scored.correct_n, drawn_mr[0], scored.group_n)
+    otherwise = _otherwise_of_classes(scored)
     others = zip(value_m1[1:, 0], drawn_mr[1:], strict=True)
-    return [accuracy, *(bootstrapped(float(value), drawn_r) for value, drawn_r in others)]
+    return [
+        accuracy,
+        *(bootstrapped(float(value), drawn_r, otherwise) for value, drawn_r in others),
+    ]
 
 
-def bootstrapped(value: float, drawn_r: NDArray[np.float64]) -> Interval:
-    """The percentile bootstrap interval (Efron 1979) of a value, from those of resamples (R,)."""
+def _otherwise_of_classes(scored: Scored) -> float:
+    """`may_be_otherwise`, on average over the classes, which have a say of the same weight."""
+    pictures = [
+        pictures_of(None if scored.group_n is None else scored.group_n[of_it_n], int(of_it_n.sum()))
+        for of_it_n in (scored.labels_n == label for label in np.unique(scored.labels_n))
+    ]
+    return float(np.mean([may_be_otherwise(count) for count in pictures]))
+
+
+def bootstrapped(
+    value: float, drawn_r: NDArray[np.float64], otherwise: float, *, least: float = 0.0
+) -> Interval:
+    """The percentile bootstrap interval (Efron 1979) of a value.
+
+    Where all pictures are alike, so are all resamples, which does not show that every picture is
+    like these: then a share of them may be as bad as can be, or as good.
+
+    Args:
+        value: of all photos, up to 1.
+        drawn_r: of the resamples (R,).
+        otherwise: that share; see `may_be_otherwise`.
+        least: what a picture can be worth.
+    """
     tail = (100.0 - LEVEL_PERCENT) / 2
     low, high = np.percentile(drawn_r, [tail, 100.0 - tail])
+    if low == high:
+        kept = (1 - otherwise) * value
+        low, high = kept + otherwise * least, max(kept + otherwise, value)
     return Interval(value=value, low=float(low), high=float(high))
+
+
+def may_be_otherwise(pictures: int) -> float:
+    """Of so many pictures none differs; the largest share of all that may (Wilson 1927)."""
+    return float(binomtest(0, pictures).proportion_ci(LEVEL_PERCENT / 100, method="wilson").high)
 
 
 def of_share(
@@ -203,7 +237,7 @@ def of_share(
         for some_n in (hit_n, ~hit_n)
     )
     if min(hits, misses) >= FEW:
-        return bootstrapped(share, drawn_r)
+        return bootstrapped(share, drawn_r, may_be_otherwise(hits + misses))
     test = binomtest(hits, hits + misses)
     low, high = test.proportion_ci(LEVEL_PERCENT / 100, method="wilson")
     # The share of the photos may lie beside that of the pictures.

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from binsight.errors import TrainingError, UsageError
 
-from .metrics import Interval, bootstrapped, of_share
+from .metrics import Interval, bootstrapped, may_be_otherwise, of_share
 from .resampling import Resampler
 
 __all__ = ["Acceptance", "NoveltyMetrics", "acceptance", "novelty_metrics"]
@@ -105,11 +105,12 @@ def novelty_metrics(
         np.bincount(cells, minlength=len(value_k)) for cells in (known_cells, strange_cells)
     )
     auroc, _ = _figures(known_k, strange_k)
+    fewer = min(known_r.pictures, strange_r.pictures)  # so many pairs have no picture in common
     passed_n = strange <= value_k[_border(known_k)]
     return NoveltyMetrics(
         known=len(known),
         strange=len(strange),
-        auroc=bootstrapped(auroc, drawn_r2[:, 0]),
+        auroc=bootstrapped(auroc, drawn_r2[:, 0], may_be_otherwise(fewer)),
         fpr_at_95_tpr=of_share(passed_n, drawn_r2[:, 1], strange_groups),
     )
 

@@ -22,7 +22,7 @@ from binsight.images import decode
 
 from .asking import Answer, Model, Progress
 from .corruptions import FAMILIES, SEVERITIES, Family, corrupt
-from .metrics import Interval, bootstrapped, of_share
+from .metrics import Interval, bootstrapped, may_be_otherwise, of_share
 from .resampling import Resampler
 
 __all__ = [
@@ -233,13 +233,16 @@ def measure_robustness(corrupted: Corrupted, *, seed: int = 0, resamples: int = 
     clean_r, mean_r = drawn_rn @ clean_n / times_r, drawn_rn @ mean_n / times_r
     some_r = clean_r > 0
     clean, mean = float(clean_n.mean()), float(mean_n.mean())
+    otherwise = may_be_otherwise(resampler.pictures)
     sure = corrupted.sure_nfs
     return Robustness(
         photos=photos,
         wanted=corrupted.wanted,
         clean=of_share(corrupted.clean_n, clean_r, corrupted.group_n),
-        mean_accuracy=bootstrapped(mean, mean_r),
-        retained=bootstrapped(mean / clean, mean_r[some_r] / clean_r[some_r]) if clean else None,
+        mean_accuracy=bootstrapped(mean, mean_r, otherwise),
+        retained=bootstrapped(mean / clean, mean_r[some_r] / clean_r[some_r], otherwise)
+        if clean
+        else None,
         accuracy=_by_both(corrupted, corrupted.correct_nfs.mean(axis=0)),
         clean_coverage=None
         if corrupted.clean_sure_n is None

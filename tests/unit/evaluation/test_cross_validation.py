@@ -155,6 +155,30 @@ def test_the_difference_is_paired_and_resamples_whole_groups() -> None:
     assert everything.difference.high == pytest.approx(reference.high, abs=0.02)
 
 
+def test_where_random_folds_change_nothing_they_may_change_something_elsewhere() -> None:
+    split, parts = made_up(1.0)
+    random_split = without_grouping(split)
+    others = answers(random_split, 1.0, np.random.default_rng(1))
+    leakage = cross_validation(split, parts, EPOCHS, ungrouped=(random_split, others)).leakage
+    assert leakage
+    pairs = len(CLASSES) * EACH // 2
+    bound = 1.959964**2 / (pairs + 1.959964**2)
+    difference = leakage.rows[0].difference
+    assert (difference.low, difference.value) == pytest.approx((-bound, 0))
+    assert difference.high == pytest.approx(bound)
+
+
+def test_pooled_folds_keep_their_groups() -> None:
+    _, parts = made_up(0.8)
+    grouped = [
+        replace(part, group_n=np.arange(len(part)) // 2 + 100 * n) for n, part in enumerate(parts)
+    ]
+    group_of = {p: g for part in grouped for p, g in zip(part.paths, part.group_n, strict=True)}
+    together = pooled(grouped)
+    assert list(together.group_n) == [group_of[path] for path in together.paths]
+    assert pooled([grouped[0], *parts[1:]]).group_n is None
+
+
 def test_random_folds_of_other_photos_are_refused() -> None:
     split, parts = made_up(0.7)
     fewer = [parts[0], parts[1]]

@@ -144,8 +144,22 @@ def test_a_faultless_model_is_not_known_to_be_faultless():
     # Wilson's interval for n of n has the lower end n / (n + z * z).
     assert (accuracy.value, accuracy.high) == (1.0, 1.0)
     assert accuracy.low == pytest.approx(4 / (4 + 1.959964**2))
+    of_classes = np.mean([photos / (photos + 1.959964**2) for photos in (1, 1, 2)])
     for interval in (metrics.balanced_accuracy, metrics.macro_f1):
-        assert (interval.low, interval.value, interval.high) == (1.0, 1.0, 1.0)
+        assert (interval.value, interval.high) == (1.0, 1.0)
+        assert interval.low == pytest.approx(of_classes)
+
+
+def test_copies_of_one_picture_do_not_make_it_faultless():
+    one = replace(answers([0] * 30 + [1], [0] * 30 + [1]), group_n=np.array([7] * 30 + [8]))
+    balanced = evaluate(one, resamples=50).balanced_accuracy
+    assert balanced.low == pytest.approx(1 / (1 + 1.959964**2))
+
+
+def test_a_model_that_is_never_right_may_be_right_elsewhere():
+    balanced = evaluate(answers([0] * 5 + [1] * 5, [1] * 5 + [0] * 5)).balanced_accuracy
+    assert (balanced.low, balanced.value) == (0.0, 0.0)
+    assert balanced.high == pytest.approx(1.959964**2 / (5 + 1.959964**2))
 
 
 @pytest.mark.parametrize("photos", [10, 30, 100])

@@ -31,7 +31,10 @@ def test_both_figures_agree_with_scikit_learn(known, strange):
 def test_apart_is_perfect_and_alike_is_a_coin():
     known, strange = np.arange(40.0), np.arange(100.0, 140.0)
     apart = novelty_metrics(known, strange, resamples=20)
-    assert (apart.auroc.low, apart.auroc.value, apart.fpr_at_95_tpr.value) == (1, 1, 0)
+    assert (apart.auroc.value, apart.auroc.high, apart.fpr_at_95_tpr.value) == (1, 1, 0)
+    assert apart.auroc.low == pytest.approx(40 / (40 + 1.959964**2))
+    fewer = novelty_metrics(known[:10], strange, resamples=20)
+    assert fewer.auroc.low == pytest.approx(10 / (10 + 1.959964**2))
     # None of 40 is not none of all: Wilson's upper end is z * z / (n + z * z).
     assert apart.fpr_at_95_tpr.high == pytest.approx(1.959964**2 / (40 + 1.959964**2))
     assert novelty_metrics(known, known, resamples=2).auroc.value == 0.5

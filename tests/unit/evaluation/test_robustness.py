@@ -165,6 +165,16 @@ def test_intervals_hold_their_value_and_shrink_with_photos() -> None:
     assert width(400) < 0.6 * width(40)
 
 
+def test_a_model_that_withstood_all_may_not_withstand_more() -> None:
+    measured = measure_robustness(answers([True] * 20, [[True] * 5] * 20), resamples=50)
+    for one in (measured.mean_accuracy, measured.retained):
+        assert one is not None
+        assert one.low == pytest.approx(20 / (20 + 1.959964**2))
+    copies = replace(answers([True] * 20, [[True] * 5] * 20), group_n=np.arange(20) // 2)
+    low = measure_robustness(copies, resamples=50).mean_accuracy.low
+    assert low == pytest.approx(10 / (10 + 1.959964**2))
+
+
 def test_a_photo_takes_all_its_corruptions_along() -> None:
     """Were each picture drawn by itself, the interval would be much narrower."""
     half = [[True] * 5] * 20 + [[False] * 5] * 20
