@@ -32,6 +32,7 @@ __all__ = [
     "Listed",
     "Photo",
     "Problem",
+    "common_root",
     "is_table",
     "list_photos",
     "read_catalog",
@@ -173,14 +174,10 @@ def list_photos(sources: Sequence[Path]) -> tuple[Path, list[Listed], list[Probl
     """
     if not sources:
         raise CatalogError("no folder given")
-    folders = [source.parent if is_table(source) else source for source in sources]
-    # Path.absolute would keep "..", Path.resolve would follow a link to some other common root.
-    folders = [Path(os.path.abspath(folder)) for folder in folders]  # noqa: PTH100
-    root = Path(os.path.commonpath(folders))
+    root, prefixes = common_root(sources)
     listed: dict[str, Listed] = {}
     problems: list[Problem] = []
-    for source, folder in zip(sources, folders, strict=True):
-        prefix = folder.relative_to(root)
+    for source, prefix in zip(sources, prefixes, strict=True):
         rows, wrong = _list_csv(source) if is_table(source) else _list_folder(source)
         for row in rows:
             path = (prefix / row.path).as_posix()
@@ -192,6 +189,15 @@ def list_photos(sources: Sequence[Path]) -> tuple[Path, list[Listed], list[Probl
             listed[path] = Listed(path, row.label)
         problems += [Problem((prefix / p.path).as_posix(), p.reason) for p in wrong]
     return root, sorted(listed.values(), key=lambda row: row.path), problems
+
+
+def common_root(sources: Sequence[Path]) -> tuple[Path, list[Path]]:
+    """The folder that sources have in common, and where below it the photos of each are."""
+    folders = [source.parent if is_table(source) else source for source in sources]
+    # Path.absolute would keep "..", Path.resolve would follow a link to some other common root.
+    folders = [Path(os.path.abspath(folder)) for folder in folders]  # noqa: PTH100
+    root = Path(os.path.commonpath(folders))
+    return root, [folder.relative_to(root) for folder in folders]
 
 
 def is_table(source: Path) -> bool:
@@ -214,7 +220,7 @@ def _list_folder(folder: Path) -> tuple[list[Listed], list[Problem]]:
         raise CatalogError(f"{folder}: no such folder")
     rows: list[Listed] = []
     problems: list[Problem] = []
-    for path in _photo_files(folder):
+    for path in _photo_files(folder, problems):
         relative = path.relative_to(folder)
         if path.suffix.lower() in FOREIGN:
             problems.append(Problem(relative.as_posix(), "cannot be read; save it as JPEG"))
@@ -225,18 +231,21 @@ def _list_folder(folder: Path) -> tuple[list[Listed], list[Problem]]:
     return rows, problems
 
 
-def _photo_files(folder: Path) -> Iterator[Path]:
+def _photo_files(folder: Path, problems: list[Problem]) -> Iterator[Path]:
     """Photos at any depth, also of kinds that cannot be read.
 
-    Links are followed, but no folder is entered twice.
+    Links are followed, but no folder is entered twice; a second way to one becomes a problem.
     """
-    entered: set[str] = set()
+    entered: dict[str, str] = {}
     for here, folders, files in os.walk(folder, onerror=_refuse, followlinks=True):
-        real = os.path.realpath(here)
+        real, path = os.path.realpath(here), Path(here).relative_to(folder).as_posix()
         if real in entered:
             folders.clear()
+            if not Path(path).is_relative_to(entered[real]):  # as in a loop, which hides nothing
+                reason = f"the same folder as {entered[real]}; remove the link"
+                problems.append(Problem(path, reason))
             continue
-        entered.add(real)
+        entered[real] = path
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             if not name.startswith(".") and Path(name).suffix.lower() in LISTED:

@@ -243,7 +243,7 @@ def split_by_lists(
     Raises:
         SplitError: names that are not in the catalog, ambiguous, or on two lists.
     """
-    listed = _resolve(catalog, lists)
+    listed = resolve_lists(catalog, lists)
     parts = dict(listed) if keep_straddling else _without_straddling(catalog, listed)
     claims: dict[int, set[str]] = {}
     for photo in catalog.photos:
@@ -325,7 +325,12 @@ def _hashed(seed: int, text: str) -> str:
     return hashlib.sha256(f"{seed}:{text}".encode()).hexdigest()
 
 
-def _resolve(catalog: Catalog, lists: Mapping[str, Sequence[str]]) -> dict[str, str]:
+def resolve_lists(catalog: Catalog, lists: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """The path of each listed photo, and its part.
+
+    Raises:
+        SplitError: see `split_by_lists`.
+    """
     by_name: dict[str, list[str]] = defaultdict(list)
     reasons = {problem.path: problem.reason for problem in catalog.problems}
     for photo in catalog.photos:

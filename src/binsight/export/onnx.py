@@ -196,11 +196,9 @@ def _memory(run: Run, catalog: Catalog, learned: _Shown, held: _Shown) -> Memory
 
 def _spread_over_classes(run: Run, paths: tuple[str, ...], most: int) -> list[int]:
     """Places of up to ``most`` photos a class, the same number from each source."""
-    sources = len(run.facts.sources)
-    keys = [
-        (run.split.label_of[path], path.partition("/")[0] if sources > 1 else "") for path in paths
-    ]
-    return spread(keys, math.ceil(most / sources), seed=run.recipe.seed)
+    facts = run.facts
+    keys = [(run.split.label_of[path], facts.folder_of(path)) for path in paths]
+    return spread(keys, math.ceil(most / len(facts.folders)), seed=run.recipe.seed)
 
 
 class _Answering(nn.Module):

@@ -56,7 +56,7 @@ class HeadScore:
         val_accuracy: share of right answers.
         val_balanced_accuracy: mean over the classes.
         val_loss: negative log-likelihood, in nats.
-        calibrated_loss: the same at the temperature for which it is least.
+        calibrated_loss: the same at the temperature that `fit_temperature` chooses.
     """
 
     val_accuracy: float

@@ -18,14 +18,14 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from functools import reduce
+from functools import cached_property, reduce
 from operator import or_
 from pathlib import Path
 
-from binsight.data.catalog import Catalog, scan
+from binsight.data.catalog import Catalog, common_root, scan
 from binsight.data.relabel import (
     DROP,
     KEEP,
@@ -100,8 +100,23 @@ class Facts:
 
     def share_of(self, path: str) -> float:
         """The share of a photo's innermost folder that has one; 1 if none has."""
-        folders = [folder for folder in self.shares if path.startswith(f"{folder}/")]
-        return self.shares[max(folders, key=len)] if folders else 1.0
+        folder = _innermost(self.shares, path)
+        return 1.0 if folder is None else self.shares[folder]
+
+    @cached_property
+    def folders(self) -> frozenset[str]:
+        """Where the photos of the sources lie, below what these have in common."""
+        _, prefixes = common_root([Path(source) for source in self.sources])
+        return frozenset("" if one == Path() else one.as_posix() for one in prefixes)
+
+    def folder_of(self, path: str) -> str:
+        """That of the `folders` which a photo lies in."""
+        return _innermost(self.folders, path) or ""
+
+
+def _innermost(folders: Iterable[str], path: str) -> str | None:
+    holding = [one for one in folders if not one or path.startswith(f"{one}/")]
+    return max(holding, key=len, default=None)
 
 
 @dataclass(frozen=True)

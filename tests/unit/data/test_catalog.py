@@ -192,6 +192,18 @@ def test_links_are_followed_but_not_in_circles(photos, tmp_path):
     ]
 
 
+def test_a_second_way_to_a_class_is_told_of(photos):
+    try:
+        (photos / "cans").symlink_to(photos / "metal", target_is_directory=True)
+    except OSError:
+        pytest.skip("this system makes no symbolic links")
+    catalog = scan([photos])
+    assert catalog.counts == {"cans": 1, "glass": 2}
+    assert [(one.path, one.reason) for one in catalog.problems] == [
+        ("metal", "the same folder as cans; remove the link")
+    ]
+
+
 def test_folder_that_cannot_be_listed_is_not_skipped_in_silence(photos, monkeypatch):
     def denied(folder, **options):
         options["onerror"](PermissionError(13, "Permission denied", str(folder)))

@@ -17,6 +17,7 @@ from binsight.learned import NOTHING, Learned
 from binsight.runtime import Classifier
 from binsight.training.recipe import load_recipe
 from binsight.training.run import (
+    Facts,
     Run,
     create_run,
     create_twin,
@@ -169,6 +170,35 @@ def test_the_innermost_share_counts(tmp_path: Path, photos: Path) -> None:
     assert facts.share_of("web/paper/1.png") == 0.25
     assert facts.share_of("web/glass/1.png") == 0.5
     assert facts.share_of("photos/glass/1.png") == facts.share_of("website/glass/1.png") == 1
+
+
+@pytest.mark.parametrize(
+    ("sources", "path", "folder"),
+    [
+        (("/d/photos",), "glass/1.png", ""),
+        (("/d/photos", "/d/web"), "web/glass/1.png", "web"),
+        (("/d/web/a", "/d/web/b", "/d/own"), "web/b/glass/1.png", "web/b"),
+        (("/d/all", "/d/all/web"), "web/glass/1.png", "web"),
+        (("/d/all", "/d/all/w"), "glass/1.png", ""),
+        (("/d/monday.csv", "/d/tuesday.csv"), "2026-11-02/1.png", ""),
+        (("/d/bins/monday.csv", "/d/bins/../web"), "bins/cam/1.png", "bins"),
+    ],
+)
+def test_a_photo_is_of_the_source_that_it_lies_in(
+    sources: tuple[str, ...], path: str, folder: str
+) -> None:
+    facts = Facts(
+        sources=sources,
+        weights="none",
+        classes=("glass", "metal"),
+        catalog_digest="",
+        binsight="0",
+        started="",
+    )
+    assert facts.folder_of(path) == folder
+    assert folder in facts.folders
+    one_folder = sources[0] == "/d/monday.csv"
+    assert len(facts.folders) == (1 if one_folder else len(sources))
 
 
 def test_a_run_from_before_there_were_shares_draws_all(run: Run) -> None:

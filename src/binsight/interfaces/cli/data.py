@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -188,6 +188,7 @@ def split_photos(
     """
     from binsight.data.split import (
         DEFAULT_RATIOS,
+        resolve_lists,
         split_by_lists,
         split_by_ratios,
         split_into_folds,
@@ -205,7 +206,10 @@ def split_photos(
     catalog = scanned(photos, _decisions(corrections))
     if learned_by:
         shares = shares or (None if named else DEFAULT_RATIOS)
-        named.setdefault("train", []).extend(_known_paths(catalog, known, learned_by))
+        paths = _known_paths(catalog, known, learned_by)
+        if not keep_straddling:
+            named = _without_copies(catalog, named, paths)
+        named.setdefault("train", []).extend(paths)
     if folds is not None:
         split = split_into_folds(
             catalog, folds, lists=named, seed=seed, keep_straddling=keep_straddling
@@ -219,6 +223,7 @@ def split_photos(
     replaced = out.exists()
     write_split(out, split)
     _print_split(split, catalog)
+    _tell_of_unused(split, resolve_lists(catalog, named))
     typer.echo(f"{'replaced' if replaced else 'wrote'} {out}")
 
 
@@ -265,6 +270,27 @@ def _learned(models: list[str]) -> Learned:
     return known
 
 
+def _without_copies(
+    catalog: Catalog, named: Mapping[str, list[str]], known: Collection[str]
+) -> dict[str, list[str]]:
+    """Lists without copies of known photos, which then go into train with these."""
+    from binsight.data.split import resolve_lists
+
+    group_of = {photo.path: photo.group for photo in catalog.photos}
+    groups = {group_of[path] for path in known}
+    kept: dict[str, list[str]] = {part: [] for part in named}
+    copies: list[str] = []
+    for path, part in resolve_lists(catalog, named).items():
+        is_copy = part != "train" and group_of[path] in groups and path not in known
+        (copies if is_copy else kept[part]).append(path)
+    if copies:
+        _note(
+            f"{len(copies)} listed photos, such as {printable(copies[0])}, are copies of photos "
+            "that the model learned from; they go into train with these"
+        )
+    return kept
+
+
 def _known_paths(catalog: Catalog, known: Learned, models: list[str]) -> list[str]:
     found = [photo.path for photo in catalog.photos if photo.sha256 in known]
     if not found:
@@ -302,12 +328,39 @@ def _print_split(split: Split, catalog: Catalog) -> None:
         cells = " ".join(f"{row[name]:>{widths[name]},}" for name in classes)
         typer.echo(f"{part:10} {cells} {sum(row.values()):>8,}")
     if split.straddling():
-        typer.secho(
-            f"note: {len(split.straddling())} duplicate groups are in more than one part",
-            fg="yellow",
-        )
+        _note(f"{len(split.straddling())} duplicate groups are in more than one part")
     if catalog.problems:
-        typer.secho(f"note: {len(catalog.problems)} files were left out", fg="yellow")
+        first = catalog.problems[0]
+        left_out = f"{len(catalog.problems)} files were left out"
+        _note(f"{left_out}, such as {printable(first.path)}: {printable(first.reason)}")
+    for folder in sorted(_lost_folders(catalog)):
+        _note(f"no photo in {printable(folder)} is left; see binsight data check")
+
+
+def _lost_folders(catalog: Catalog) -> set[str]:
+    """Folders with photos of which none can be used, such as a whole class."""
+    folders = {problem.path.rpartition("/")[0] for problem in catalog.problems} - {""}
+    return {
+        folder
+        for folder in folders
+        if not any(photo.path.startswith(f"{folder}/") for photo in catalog.photos)
+    }
+
+
+def _note(text: str) -> None:
+    typer.secho(f"note: {text}", fg="yellow")
+
+
+def _tell_of_unused(split: Split, listed: Mapping[str, str]) -> None:
+    """Say which listed photos are in no part, for a copy of theirs that another list claims."""
+    from binsight.data.split import UNUSED
+
+    unused = [path for path in listed if split.part_of[path] == UNUSED]
+    if unused:
+        _note(
+            f"{len(unused)} listed photos are left unused, such as {printable(unused[0])}: copies "
+            "of them are on the list of another part (--keep-straddling uses them)"
+        )
 
 
 @app.command("fetch")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
+from PIL import Image
 from small_bundle import write_small_bundle
 from tiny_training import draw_photos, make_run
 from typer.testing import CliRunner
@@ -77,6 +78,44 @@ def test_beside_a_list_the_others_stay_unused(photos: Path, bundle: Path, tmp_pa
     done = asked(photos, tmp_path / "t.csv", *listed)
     assert isinstance(done.exception, SplitError)
     assert "glass/3.png is on the lists of test and of train" in str(done.exception)
+
+
+def test_a_listed_copy_of_a_known_photo_trains_as_well(
+    photos: Path, bundle: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(photos, own)
+    Image.open(own / "glass" / "0.png").save(own / "glass" / "saved.png", compress_level=1)
+    (tmp_path / "test.txt").write_text("glass/saved.png\nglass/5.png\n")
+    listed = ("--list", f"test={tmp_path / 'test.txt'}", "--learned-by", bundle)
+    said = asked(own, tmp_path / "s.csv", *listed).stdout
+    assert "note: 1 listed photos, such as glass/saved.png, are copies of photos" in said
+    split = read_split(tmp_path / "s.csv")
+    assert split.paths("test") == ("glass/5.png",)
+    assert set(split.paths("train")) == {*TAUGHT, "glass/again.png", "glass/saved.png"}
+    kept = split_by(own, tmp_path / "k.csv", *listed, "--keep-straddling")
+    assert "glass/saved.png" in kept.paths("test")
+
+
+def test_a_listed_photo_that_is_left_out_is_told_of(photos: Path, tmp_path: Path) -> None:
+    for part, name in (("test", "again"), ("train", "0")):
+        (tmp_path / f"{part}.txt").write_text(f"glass/{name}.png\n")
+    lists = [f"--list={part}={tmp_path / part}.txt" for part in ("test", "train")]
+    said = asked(photos, tmp_path / "s.csv", *lists).stdout
+    assert "note: 1 listed photos are left unused, such as glass/0.png: copies of them are" in said
+    assert "left unused" not in asked(photos, tmp_path / "t.csv", lists[0]).stdout
+
+
+def test_a_class_of_which_nothing_can_be_read_is_named(photos: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(photos, broken)
+    (broken / "wood").mkdir()
+    (broken / "wood" / "1.jpg").write_bytes(b"no photo")
+    (broken / "glass" / "x.jpg").write_bytes(b"no photo")
+    said = asked(broken, tmp_path / "s.csv").stdout
+    assert "note: 2 files were left out, such as glass/x.jpg: not an image" in said
+    assert "note: no photo in wood is left; see binsight data check" in said
+    assert "no photo in glass" not in said
 
 
 def test_a_run_says_what_it_learned_and_several_models_add_up(
