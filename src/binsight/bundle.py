@@ -266,6 +266,11 @@ def read_verified(path: Path) -> bytes:
         NotABundleError: no such file, or another kind of file.
         AlteredBundleError: not as it was written.
     """
+    if path.is_dir():
+        raise NotABundleError(
+            f"{path}: a folder, not a bundle; of a run, make one with: binsight export {path} "
+            "--out mine.onnx"
+        )
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -167,7 +167,7 @@ def test_a_described_model_without_a_seal_is_altered(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_and_a_folder_are_no_bundles(tmp_path: Path) -> None:
-    for path, reason in [(tmp_path / "gone.onnx", "No such file"), (tmp_path, "directory")]:
+    for path, reason in [(tmp_path / "gone.onnx", "No such file"), (tmp_path, "binsight export")]:
         with pytest.raises(NotABundleError, match=reason) as caught:
             read_verified(path)
         assert str(path) in one_line(caught)

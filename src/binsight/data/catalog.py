@@ -41,6 +41,7 @@ __all__ = [
 ]
 
 Progress = Callable[[int, int], None]
+NO_CLASS = "not in a class folder"
 COLUMNS = ("path", "label", "bytes", "width", "height", "sha256", "group")
 # Photos as phones and cameras keep them, which a person should hear of.
 FOREIGN = HEIC_SUFFIXES | {".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf"}
@@ -156,6 +157,8 @@ def scan(
 
 def _nothing_found(sources: Sequence[Path], problems: Sequence[Problem]) -> str:
     named = ", ".join(str(source) for source in sources)
+    if problems and all(problem.reason == NO_CLASS for problem in problems):
+        return f"{named}: no class folders in it; give the folder above, or make one for each class"
     if problems:
         first = problems[0]
         return f"{named}: no readable photo; 1 of {len(problems)}: {first.path}: {first.reason}"
@@ -225,7 +228,7 @@ def _list_folder(folder: Path) -> tuple[list[Listed], list[Problem]]:
         if path.suffix.lower() in FOREIGN:
             problems.append(Problem(relative.as_posix(), "cannot be read; save it as JPEG"))
         elif len(relative.parts) == 1:
-            problems.append(Problem(relative.as_posix(), "not in a class folder"))
+            problems.append(Problem(relative.as_posix(), NO_CLASS))
         else:
             rows.append(Listed(relative.as_posix(), class_name(relative.parts[0])))
     return rows, problems
@@ -280,7 +283,8 @@ def _read_rows(path: Path, *, required: Iterable[str]) -> list[dict[str, str]]:
     table = read_table(path, CatalogError)
     if missing := table.lacking(required):
         raise CatalogError(
-            f"{path}: no column {' and no column '.join(missing)}{table.separator_hint}"
+            f"{path}: no column {' and no column '.join(missing)}, but {', '.join(table.columns)}"
+            f"{table.separator_hint}"
         )
     return table.rows
 

@@ -152,7 +152,7 @@ def _about_files(
     if problems:
         yield (
             f"{_count(problems, 'file')} left out, such as {problems[0].path}; "
-            "repair or remove what is listed under problems"
+            "repair or remove what is listed as unreadable or left out"
         )
     if tiny:
         yield (

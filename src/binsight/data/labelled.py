@@ -84,8 +84,8 @@ def labelled_part(
     strange = sorted({photo.label for photo in photos} - set(number))
     if strange:
         raise SplitError(
-            f"class {strange[0]!r} is not one that the model knows ({', '.join(classes)}); say "
-            "what it means: binsight evaluate MODEL --on PHOTOS --map FILE"
+            f"the model knows no {', '.join(map(repr, strange))}, but {', '.join(classes)}; say "
+            "what is meant: binsight evaluate MODEL --on PHOTOS --map FILE"
         )
     return paths, LabelledPhotos(
         [catalog.file(photo) for photo in photos],

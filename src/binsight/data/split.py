@@ -274,7 +274,7 @@ def _split(catalog: Catalog, parts: Mapping[str, str], seed: int) -> Split:
 
 def _check_ratios(ratios: Mapping[str, float]) -> None:
     if not ratios or not all(0 < share <= 1 for share in ratios.values()):
-        raise SplitError("every part needs a ratio above 0, such as train=0.8,val=0.2")
+        raise SplitError("every part needs a ratio above 0 and up to 1, such as train=0.8,val=0.2")
     if UNUSED in ratios:
         raise SplitError(f"{UNUSED!r} names the photos of no part; take another name")
     if abs(sum(ratios.values()) - 1) > 1e-6:

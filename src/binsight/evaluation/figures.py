@@ -81,8 +81,8 @@ def _write_cells(
 
 
 def per_class(metrics: Metrics) -> Figure:
-    """Draw precision, recall and F1 of each class as three bars beside each other."""
-    rows = metrics.per_class
+    """Draw precision, recall and F1 of each class that has a photo as three bars side by side."""
+    rows = [row for row in metrics.per_class if row.support]
     height = min(1.6 + 0.75 * len(rows), LARGEST_INCHES)
     figure = new_figure(6.2, height)
     axes = figure.subplots()

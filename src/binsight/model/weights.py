@@ -143,9 +143,7 @@ def _read(path: Path) -> _Stored:
             return _read_safetensors(path)
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, *NOT_TENSORS) as error:
-        raise WeightsError(
-            f"{path}: not a safetensors file or a state dict of tensors ({_first_line(error)})"
-        ) from error
+        raise WeightsError(f"{path}: not a safetensors file or a state dict of tensors") from error
     named = loaded.get(CLASSES, ()) if isinstance(loaded, Mapping) else ()
     return _Stored(_tensors(path, loaded), _names(named))
 

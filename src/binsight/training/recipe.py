@@ -230,7 +230,7 @@ def load_recipe(name_or_file: str, changes: Sequence[str] = ()) -> Recipe:
     values = _read(name_or_file)
     for change in changes:
         _set(values, change)
-    return validated(values, source=name_or_file)
+    return validated(values, source=f"{name_or_file} with --set" if changes else name_or_file)
 
 
 def onward(bundle: Metadata, changes: Sequence[str] = (), name: str = "onward") -> Recipe:

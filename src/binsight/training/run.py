@@ -18,12 +18,15 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property, reduce
 from operator import or_
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from binsight.data.catalog import Catalog, common_root, scan
 from binsight.data.relabel import (
@@ -35,7 +38,7 @@ from binsight.data.relabel import (
     write_label_issues,
 )
 from binsight.data.split import Split, read_split, write_split
-from binsight.errors import RunError, SplitError, UsageError
+from binsight.errors import CatalogError, RunError, SplitError, UsageError
 from binsight.files import file_digest, write_text
 from binsight.learned import NOTHING, Learned
 from binsight.model.origins import IMAGENET, NONE, names_bundle
@@ -65,6 +68,7 @@ FACTS = "run.json"
 FOLDS = "folds.csv"
 CORRECTIONS = "corrections.csv"
 LEARNED = "learned.txt"
+LOCK = ".lock"
 RESERVED = frozenset({IMAGENET, NONE, *BUILTIN})  # names that win over a path
 
 
@@ -170,6 +174,19 @@ class Run:
             return kept
         return self._own(catalog)
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Be the only process that trains it.
+
+        Raises:
+            RunError: another one does.
+        """
+        try:
+            with FileLock(self.folder / LOCK, timeout=0):
+                yield
+        except Timeout as error:
+            raise RunError(f"{self.folder}: another process is training it") from error
+
     def note_learned(self, catalog: Catalog) -> None:
         """Keep what it learns from, and what its first weights have learned from."""
         # A resumed run may no longer find what it began with.
@@ -201,7 +218,14 @@ class Run:
             DataError: they are gone or not the same.
         """
         found = sources or tuple(Path(source) for source in self.facts.sources)
-        return matching_catalog(found, self.split, self.decisions)
+        try:
+            return matching_catalog(found, self.split, self.decisions)
+        except CatalogError as error:
+            if sources:
+                raise
+            raise CatalogError(
+                f"{error}; if the photos of {self.folder} lie elsewhere now, name where"
+            ) from error
 
 
 def _learned_in(folder: Path) -> Learned:
@@ -293,7 +317,9 @@ def check_unused(folder: Path, *, resumable: bool = True) -> None:
     if has_run(folder):
         instead = "go on with --resume, or choose" if resumable else "choose"
         raise UsageError(f"{folder} holds a run; {instead} another --out")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; choose another --out")
+    if folder.exists() and any(folder.iterdir()):
         instead = ", or --resume it" if resumable else ""
         raise UsageError(f"{folder} is not empty; choose another --out{instead}")
 

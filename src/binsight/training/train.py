@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,8 @@ __all__ = ["resolved_precision", "train"]
 
 log = logging.getLogger(__name__)
 
+DEAD_WORKER = "DataLoader worker (pid"  # how PyTorch begins what it says of one
+
 
 def train(
     run: Run,
@@ -63,7 +67,7 @@ def train(
         report: called with (done, total) photos while that is made.
 
     Raises:
-        RunError: nothing to resume.
+        RunError: nothing to resume, or another process trains it, or one of its own died.
         UsageError: the recipe does not go with the network; see `first_network`.
         WeightsError: the first weights cannot be had.
         SplitError: no train or val part.
@@ -71,6 +75,35 @@ def train(
     """
     if resume and not run.last.is_file():
         raise RunError(f"{run.folder}: no whole epoch was finished; train anew with another --out")
+    options = (resume, workers, progress, tensorboard, accelerator, cache, report)
+    with run.held(), _told_of_dead_workers(run):
+        return _train(run, catalog, *options)
+
+
+@contextmanager
+def _told_of_dead_workers(run: Run) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if DEAD_WORKER not in str(error):
+            raise
+        raise RunError(
+            f"{run.folder}: a process that prepares photos died, or was ended, as where memory "
+            "runs out; go on with --resume, perhaps with --workers 1"
+        ) from error
+
+
+def _train(
+    run: Run,
+    catalog: Catalog,
+    resume: bool,
+    workers: int,
+    progress: bool,
+    tensorboard: bool,
+    accelerator: str,
+    cache: Path | None,
+    report: Report | None,
+) -> float:
     run.note_learned(catalog)
     if not resume:
         _warn_of_learned(run, catalog)

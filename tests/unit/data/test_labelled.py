@@ -68,7 +68,7 @@ def test_the_part_to_evaluate_on() -> None:
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(SplitError, match="no part 'test'"):
         labelled_part(CATALOG, split(), "test", CLASSES)
-    with pytest.raises(SplitError, match="class 'metal' is not one that the model knows"):
+    with pytest.raises(SplitError, match="the model knows no 'metal', but glass"):
         labelled_part(CATALOG, split(), "val", ("glass",))
     with pytest.raises(SplitError, match="1 photos of the part are missing, such as metal/c"):
         labelled_part(replace(CATALOG, photos=CATALOG.photos[:2]), split(), "val", CLASSES)

@@ -251,7 +251,8 @@ def test_a_folder_in_use_is_left_alone(
         (folder / "thesis.txt").write_text("mine")
     else:
         folder.write_text("mine")
-    with pytest.raises(UsageError, match="is not empty; choose another --out"):
+    reason = "is not empty" if kind == "folder" else "is a file"
+    with pytest.raises(UsageError, match=f"{reason}; choose another --out"):
         create_run(
             folder, recipe=load_recipe("seed"), split=split, sources=(photos,), weights="none"
         )
@@ -336,6 +337,22 @@ def test_the_photos_of_a_run(run: Run, photos: Path, tmp_path: Path) -> None:
     with pytest.raises(CatalogError):
         run.photos()
     assert run.photos((moved,)).root == moved
+
+
+def test_photos_that_lie_elsewhere_now_have_to_be_named(
+    run: Run, photos: Path, tmp_path: Path
+) -> None:
+    gone = replace(run, facts=replace(run.facts, sources=(str(tmp_path / "gone"),)))
+    with pytest.raises(CatalogError, match=r"gone: no such folder; if the photos of .* name where"):
+        gone.photos()
+    assert gone.photos((photos,)) == run.photos()
+
+
+def test_one_process_trains_a_run(run: Run) -> None:
+    with run.held(), pytest.raises(RunError, match="another process is training it"), run.held():
+        pass
+    with run.held():
+        pass
 
 
 def test_photos_that_are_missing(split: Split, photos: Path) -> None:

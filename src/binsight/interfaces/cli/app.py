@@ -91,6 +91,8 @@ app.command("info")(info.info)
 def _said(error: Exception) -> str:
     """The message; of an error in a worker process, PyTorch makes it the end of a traceback."""
     text = str(error)
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
     if IN_WORKER not in text:
         return text
     return text.rstrip().rpartition("\n")[2].partition(": ")[2] or text

@@ -135,7 +135,8 @@ class AskedTraining:
         asked = self.recipe or self.arch or self.changes
         if asked and self.recipe_from(begun.weights) != run.recipe:
             raise UsageError(
-                f"{out} was begun with another recipe; --resume keeps {out}/recipe.toml"
+                f"{out} was begun with another recipe, and keeps its own ({out}/recipe.toml); "
+                f"leave --recipe, --arch and --set out, or begin another run with --weights {out}"
             )
         if self.corrections and decision_of(self.decisions()) != decision_of(run.decisions):
             raise UsageError(f"{out} was begun with other corrections; --resume keeps its own")

@@ -14,6 +14,7 @@ from binsight.files import write_text
 from binsight.runtime import bundle_path
 
 from .progress import reporting
+from .results import check_file
 from .terminal import columns, padded, printable
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ def bench(
     paths = [bundle_path(one) for one in files]
     if out and out.suffix != ".json":
         raise UsageError(f"--json {out}: give a file that ends in .json")
+    if out:
+        check_file(out, "--json", ())
     with reporting("measuring", unit="steps") as report:
         measured = measure(
             paths,

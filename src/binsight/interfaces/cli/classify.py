@@ -27,7 +27,10 @@ LOOK_AHEAD = 1000  # paths that the table's first column is made for
 
 
 def classify(
-    photos: Annotated[list[Path], typer.Argument(help="Photos, and folders of them.")],
+    # One that may not be read is told of in its place.
+    photos: Annotated[
+        list[Path], typer.Argument(help="Photos, and folders of them.", readable=False)
+    ],
     model: ModelOption = None,
     bins: Annotated[
         str | None,

@@ -101,10 +101,13 @@ def open_model(model: Path, name: str) -> Asked:
     from binsight.evaluation.scoring import RunModel
     from binsight.runtime import Classifier
     from binsight.runtime.memory import learned_by
+    from binsight.training.folds import finished
     from binsight.training.run import open_run
 
     if model.is_dir():
         run = open_run(model)
+        if not finished(run):
+            _warn(f"{name} is not trained to the end: its best epoch until now is asked")
         return Asked(name, RunModel(run), None, run)
     classifier = Classifier(model)
     about = classifier.metadata
@@ -185,10 +188,22 @@ def _catalog(
         if run is None:
             return catalog, None, "photos"
         if catalog.digest != run.facts.catalog_digest:
+            _warn_of_changes(run, catalog)
             return catalog, None, "photos"
         # Its own photos, most of which it has learned.
         return catalog, run.split, choose_part(run.split)
     return run.photos(photos), run.split, part or choose_part(run.split)
+
+
+def _warn_of_changes(run: Run, catalog: Catalog) -> None:
+    """Say if photos were meant to be the run's own, and are not quite: then it has no parts."""
+    here, there = {one.path for one in catalog.photos}, run.split.part_of
+    if len(here & there.keys()) > len(there) // 2:
+        _warn(
+            f"these are not quite the photos of {run.folder} ({len(there.keys() - here):,} are "
+            f"missing, {len(here - there.keys()):,} are new), so its parts are not told apart; "
+            "those that chose its epoch may be among them"
+        )
 
 
 def _without_learned(

@@ -236,6 +236,12 @@ def _tell_chosen(described: Metadata | Description) -> None:
         f"temperature {described.temperature:.3f}; sure from {described.threshold:.3f}{limit} "
         f"({described.metrics['val_coverage']:.0%} of validation photos)"
     )
+    if not described.metrics["val_coverage"]:
+        typer.secho(
+            "it is sure of none of them: no threshold keeps the promised share of wrong answers",
+            fg="yellow",
+            err=True,
+        )
 
 
 def _warn_of_few(photos: int) -> None:

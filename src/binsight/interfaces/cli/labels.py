@@ -21,6 +21,7 @@ __all__ = ["check_nothing_lost", "doubted_labels", "write_issues"]
 
 TABLE, PAGE = "label-issues.csv", "label-issues.html"
 OUT_OF_FOLD = "out-of-fold.csv"
+TRUSTED = 0.6  # accuracy, below which doubts are more often the models' mistake than the label's
 
 
 def doubted_labels(
@@ -45,6 +46,13 @@ def doubted_labels(
         there = with_labels_of(catalog, scored, dropped=dropped)
         if gone := len(set(scored.paths) - set(there.paths) - dropped):
             typer.secho(f"note: {gone:,} photos are not there any more", fg="yellow", err=True)
+        if (right := float(there.correct_n.mean())) < TRUSTED:
+            typer.secho(
+                f"note: the models are right of {right:.0%} of these photos; who knows so little "
+                "says little about labels, so train them longer first",
+                fg="yellow",
+                err=True,
+            )
         found = find_label_issues(there)
     return tuple(issue for issue in found if issue.path not in decided)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -24,14 +25,17 @@ def check_folder(folder: Path, photos: Iterable[Path]) -> None:
         photos: files and folders that were given.
 
     Raises:
-        UsageError: it is a file, or called like a picture, or lies among the photos, where it would
-            be taken for some.
+        UsageError: it is a file, or called like a picture, or cannot be written, or lies among the
+            photos, where it would be taken for some.
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is not a folder; give --out a folder")
     if not folder.exists() and folder.suffix.lower() in PHOTO_SUFFIXES:
         raise UsageError(f"{folder} is called like a picture, and would be a folder; give another")
     refuse_among(folder, photos, "--out")
+    there = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"--out {folder} cannot be written (Permission denied); give another")
 
 
 def check_file(file: Path, option: str, inputs: Iterable[Path]) -> None:

@@ -17,6 +17,7 @@ from binsight.errors import UsageError
 from .asked_training import AskedTraining, parse_shares
 from .extras import needs_extra
 from .progress import reporting
+from .results import refuse_among
 from .train_options import (
     Accelerator,
     Arch,
@@ -224,6 +225,7 @@ def begin(
     """
     from binsight.training.run import create_run, matching_catalog
 
+    refuse_among(out, sources, "--out")
     catalog = matching_catalog(sources, split, decisions)
     if torn := split.straddling():
         typer.secho(

@@ -18,6 +18,7 @@ from binsight.errors import UsageError
 from .asked_training import AskedTraining, check_early
 from .cross_validated import report_folds
 from .progress import reporting
+from .results import refuse_among
 from .train import log_to
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ def _new(asked: AskedTraining, folds: int | None) -> tuple[Catalog, Folds]:
     if not asked.photos or folds is None:
         missing = "--folds" if asked.photos else "photos" if folds else "photos and --folds"
         raise UsageError(f"give {missing}, such as: binsight train PHOTOS --folds {folds or 5}")
+    refuse_among(asked.out, asked.photos, "--out")
     recipe = asked.recipe_from(asked.weights)
     decisions = asked.decisions()
     catalog, parts = _folded(asked.photos, folds, asked.split, decisions)
@@ -144,7 +146,7 @@ def _folded(
     if len(parts.folds) != folds:
         raise UsageError(
             f"{split} has {len(parts.folds)} folds, not {folds}; make one with: "
-            f"binsight data split PHOTOS --folds {folds} --out {split}"
+            f"binsight data split PHOTOS --folds {folds} --out folds.csv"
         )
     return matching_catalog(photos, parts, decisions), parts
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import typer
 
 from binsight.bundle import Parity, digest_of, read_verified
-from binsight.errors import UsageError
+from binsight.errors import ImageError, UsageError
 from binsight.export.described import size_of
 from binsight.export.formats import BundleRunner, Exported, open_exported
 from binsight.export.measured import TOLERANCES, answers_of, check, compare
+from binsight.images import decode
 from binsight.runtime import BUILTIN, Classifier, builtin_model, bundle_path
 
 from .photo_paths import every_photo
@@ -28,7 +29,7 @@ def verify_any(file: str, photos: list[Path], parent: str | None) -> None:
             raise UsageError("name photos to compare both on")
         _tell(exported)
         return
-    files, bundle = every_photo(photos), _parent(exported, parent)
+    files, bundle = _readable(every_photo(photos)), _parent(exported, parent)
     _tell(exported)
     parity = _parity(exported, bundle, files)
     tolerance = TOLERANCES[exported.description.precision]
@@ -37,6 +38,21 @@ def verify_any(file: str, photos: list[Path], parent: str | None) -> None:
     typer.secho(f"disagrees: {wrong}" if wrong else "agrees", fg="red" if wrong else "green")
     if wrong:
         raise typer.Exit(1)
+
+
+def _readable(files: list[Path]) -> list[Path]:
+    """Photos that can be compared; the others are told of."""
+    found = []
+    for file in files:
+        try:
+            decode(file, min_side=1)
+        except ImageError as error:
+            typer.secho(printable(f"left out {error}"), fg="yellow", err=True)
+        else:
+            found.append(file)
+    if not found:
+        raise UsageError(f"none of the {len(files):,} photos can be read")
+    return found
 
 
 def _tell(exported: Exported) -> None:
