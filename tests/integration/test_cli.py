@@ -367,6 +367,14 @@ def test_train_into_a_run_is_refused_before_anything_is_downloaded(trained: Trai
     assert "--resume" in line
 
 
+def test_a_run_is_not_put_among_its_photos(trained: Trained) -> None:
+    inside = trained.photos / "glass" / "run"
+    for more in (["--split", trained.split], ["--folds", "3"]):
+        line = refusal("train", trained.photos, *more, "--out", inside, "--arch", "mobilenet_v2")
+        assert f"{inside} lies in {trained.photos}; give --out elsewhere" in line
+    assert not inside.exists()
+
+
 def test_an_accelerator_that_there_is_not(trained: Trained, tmp_path: Path) -> None:
     run = tmp_path / "run"
     options = ["--split", trained.split, "--out", run, *TINY, "--accelerator", "tpu"]

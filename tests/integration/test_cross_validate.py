@@ -180,6 +180,21 @@ def test_check_labels_without_cleanlab_says_what_to_install(here: Path, folds: P
     )
 
 
+def test_who_knows_little_is_not_trusted_with_labels(
+    here: Path, folds: Path, tmp_path: Path
+) -> None:
+    lines = (folds / "out-of-fold.csv").read_text().splitlines()
+    head, *rows = csv.reader(lines)
+    first = head.index("p_glass")
+    turned = [[*row[:first], row[first + 1], row[first + 2], row[first]] for row in rows]
+    with (tmp_path / "out-of-fold.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([head[: first + 3], *turned])
+    asked = ("data", "check", here / "photos", "--labels")
+    note = "note: the models are right of"
+    assert note in binsight(*asked, tmp_path).stderr
+    assert note not in binsight(*asked, folds).stderr
+
+
 def test_probabilities_of_other_photos_are_refused(here: Path, folds: Path, tmp_path: Path) -> None:
     other = draw_photos(tmp_path / "other", each=2, seed=1)
     assert "other photos" in refusal("data", "check", other, "--labels", folds)

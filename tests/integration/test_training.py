@@ -152,6 +152,7 @@ def test_everything_that_is_promised_is_written(whole: Any) -> None:
         "curves.png",
         "checkpoints/best.safetensors",
         "checkpoints/last.ckpt",
+        "checkpoints/.lock",
     }
 
 
@@ -295,6 +296,18 @@ def test_ctrl_c_keeps_the_last_epoch_and_says_how_to_go_on(photos: Path, tmp_pat
     assert "Traceback" not in rest
     assert checkpoint(run)["epoch"] >= 0
     assert (run.folder / "log.txt").is_file()
+
+
+def test_a_worker_that_died_is_told_of_in_one_line(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dying(*_: Any, **__: Any) -> None:
+        raise RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly")
+
+    monkeypatch.setattr("lightning.pytorch.Trainer.fit", dying)
+    run = make_run(photos, tmp_path / "run", "seed")
+    with pytest.raises(RunError, match=r"a process that prepares photos died.* --resume"):
+        train_run(run)
 
 
 def test_nothing_to_resume(photos: Path, tmp_path: Path) -> None:

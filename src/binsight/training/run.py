@@ -68,7 +68,7 @@ FACTS = "run.json"
 FOLDS = "folds.csv"
 CORRECTIONS = "corrections.csv"
 LEARNED = "learned.txt"
-LOCK = ".lock"
+LOCK = "checkpoints/.lock"
 RESERVED = frozenset({IMAGENET, NONE, *BUILTIN})  # names that win over a path
 
 

@@ -192,6 +192,17 @@ def test_links_are_followed_but_not_in_circles(photos, tmp_path):
     ]
 
 
+def test_a_class_folder_itself_is_no_folder_of_classes(photos):
+    with pytest.raises(CatalogError, match="no class folders in it; give the folder above"):
+        scan([photos / "glass"])
+
+
+def test_columns_that_are_called_otherwise_are_named(tmp_path):
+    (tmp_path / "mine.csv").write_text("file,Label\nglass/1.jpg,glass\n")
+    with pytest.raises(CatalogError, match="no column path and no column label, but file, Label"):
+        scan([tmp_path / "mine.csv"])
+
+
 def test_a_second_way_to_a_class_is_told_of(photos):
     try:
         (photos / "cans").symlink_to(photos / "metal", target_is_directory=True)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -101,6 +102,14 @@ def test_class_bars_are_as_long_as_the_scores():
     assert f1 == pytest.approx([0.5, 0.0, 2 / 3])
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels == ["glass\n3 photos", "metal\n1 photo", "paper\n1 photo"]
+
+
+def test_a_class_without_a_photo_has_no_bars():
+    scored = wrong_and_right()
+    absent = replace(scored, labels_n=np.where(scored.labels_n == 1, 0, scored.labels_n))
+    figure = figures.per_class(evaluate(absent, resamples=10))
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels == ["glass\n4 photos", "paper\n1 photo"]
 
 
 def test_reliability_bars_hold_the_photos():

@@ -13,6 +13,7 @@ from binsight.runtime import is_bundle
 
 from .asked_training import STUDENT, AskedTraining, parse_shares
 from .extras import needs_extra
+from .results import refuse_among
 from .train import begin, calm_lightning, check_accelerator, finish
 from .train_options import (
     Accelerator,
@@ -107,6 +108,7 @@ def _new(asked: AskedTraining, *, resume: bool) -> tuple[Run, Catalog]:
     else:
         lesson = _of_run(asked.teachers[0])
         lesson = lesson._replace(sources=asked.photos or lesson.sources)
+    refuse_among(asked.out, lesson.sources, "--out")
     weights, recipe = asked.starting_point(lesson.split)
     return begin(
         asked.out,

@@ -189,6 +189,7 @@ def _new(asked: AskedTraining, *, resume: bool) -> tuple[Run, Catalog]:
             "give photos and --split; make one with: binsight data split PHOTOS --out split.csv"
         )
     check_unused(asked.out, resumable=not resume)
+    refuse_among(asked.out, asked.photos, "--out")
     parts = asked.parts()
     assert parts is not None
     weights, recipe = asked.starting_point(parts)
@@ -225,7 +226,6 @@ def begin(
     """
     from binsight.training.run import create_run, matching_catalog
 
-    refuse_among(out, sources, "--out")
     catalog = matching_catalog(sources, split, decisions)
     if torn := split.straddling():
         typer.secho(

@@ -82,6 +82,21 @@ def test_int8_is_written_and_its_parent_agrees(here: Here, int8: Path) -> None:
     assert lines[-1] == "agrees"
 
 
+def test_photos_that_cannot_be_read_are_left_out_of_the_comparison(
+    here: Here, int8: Path, tmp_path: Path
+) -> None:
+    photos = tmp_path / "photos"
+    shutil.copytree(here.photos, photos)
+    broken = next(photos.rglob("*.png"))
+    broken.write_bytes(broken.read_bytes()[:200])
+    done = run("verify", int8, photos, "--parent", here.bundle)
+    assert done.exit_code == 0, done.output
+    assert "on 17 photos   same label 100.0%" in done.stdout
+    assert f"left out {broken}: broken image" in done.stderr
+    line = refused(UsageError, "verify", int8, broken, "--parent", here.bundle)
+    assert line == "none of the 1 photos can be read"
+
+
 def test_few_validation_photos_are_told_of(here: Here, tmp_path: Path) -> None:
     done = run("export", here.bundle, "--int8", "--out", tmp_path / "a.onnx", *labelled(here))
     assert "chosen on 9 validation photos alone" in done.stderr
