@@ -195,6 +195,7 @@ def test_a_call_cut_short_can_be_made_again(
         patch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             correct(tmp_path, PHOTOS[0], "metal")
+    assert read_corrections(tmp_path)[-1].person == "metal", "no photo lies anywhere unnoted"
     path = correct(tmp_path, PHOTOS[0], "metal")
     assert photos_in(tmp_path) == [path.relative_to(tmp_path).as_posix()]
     assert read_corrections(tmp_path)[-1].person == "metal"

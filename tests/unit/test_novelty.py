@@ -60,6 +60,22 @@ def test_it_is_the_relative_mahalanobis_distance(known: Known) -> None:
     np.testing.assert_allclose(known.score(shown), expected, atol=0.01)
 
 
+def test_classes_of_unlike_size_weigh_as_many_photos_as_they_have() -> None:
+    fitted, labels = clouds(60, seed=0)
+    some = np.concatenate([np.flatnonzero(labels == 0), np.flatnonzero(labels > 0)[::9]])
+    shown = np.concatenate([clouds(20, seed=1)[0], strangers(40)])
+    raw = reference(fitted[some], labels[some], fitted[some])
+    expected = (reference(fitted[some], labels[some], shown) - raw.mean()) / raw.std()
+    np.testing.assert_allclose(
+        fit_known(fitted[some], labels[some]).score(shown), expected, atol=0.02
+    )
+
+
+def test_a_share_that_comes_out_a_hair_above_a_whole_number_is_that_number() -> None:
+    assert 0.07 * 100 > 7
+    assert choose_limit(np.arange(100.0), accepted=0.07) == 6
+
+
 def test_few_directions_say_nearly_the_same() -> None:
     fitted, labels = clouds(80, seed=0, width=64)
     shown = np.concatenate([clouds(50, seed=1, width=64)[0], strangers(100, width=64)])

@@ -66,6 +66,11 @@ def test_a_path_and_a_decision_are_enough(tmp_path: Path) -> None:
     assert read_label_issues(file) == (LabelIssue(path="glass/1.jpg", decision="metal"),)
 
 
+def test_rows_are_read_however_paths_and_accents_are_written(tmp_path: Path) -> None:
+    file = written(tmp_path, "path,decision\n./glass/1.jpg,Me\u0301tal\n")
+    assert read_label_issues(file) == (LabelIssue(path="glass/1.jpg", decision="M\xe9tal"),)
+
+
 def test_decisions_relabel_and_drop(tmp_path: Path) -> None:
     file = written(
         tmp_path,

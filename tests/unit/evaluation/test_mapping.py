@@ -28,6 +28,11 @@ def test_names_become_classes_none_or_skip(tmp_path: Path) -> None:
     }
 
 
+def test_names_are_one_however_their_accents_are_written(tmp_path: Path) -> None:
+    means = read_map(written(tmp_path, '[classes]\n"Me\u0301tal" = "metal"\n'), CLASSES)
+    assert means.resolved(["M\xe9tal"], CLASSES) == {"M\xe9tal": "metal"}
+
+
 def test_a_class_that_is_called_none_is_a_class(tmp_path: Path) -> None:
     means = read_map(written(tmp_path, '[classes]\nshoes = "none"\n'), (*CLASSES, "none"))
     found = means.resolved(["shoes", "none"], (*CLASSES, "none"))

@@ -185,6 +185,13 @@ def test_what_an_earlier_report_wrote_does_not_stay(tmp_path, scored, elsewhere)
     assert {path.name for path in out.iterdir()} == FILES | {"notes.txt"}
 
 
+def test_class_folders_that_a_map_names_are_no_sources(tmp_path, scored):
+    paths = ("tins/x/1.jpg", "tins/x/2.jpg", "jars/x/3.jpg", "jars/x/4.jpg")
+    named = Domain("here", tmp_path, replace(scored, paths=paths), labels=("tins", "jars"))
+    write_domains(tmp_path, [named])
+    assert not json.loads((tmp_path / "metrics.json").read_text())["by_source"]
+
+
 def test_single_source_and_no_threshold_are_left_out(tmp_path, scored):
     simple = scored.subset(np.array([True, True, True, False]))
     page = Page(write(tmp_path, simple, threshold=None).read_text("utf-8"))

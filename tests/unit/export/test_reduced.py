@@ -68,6 +68,24 @@ def test_it_answers_like_its_parent_and_is_smaller(
     assert written.times_as_fast > 0
 
 
+def test_weights_have_seven_bits(given: Given, tmp_path: Path) -> None:
+    """Sums of products of eight bits saturate where a processor adds them up in sixteen."""
+    out = tmp_path / "out.onnx"
+    reduce_bundle(Source(Classifier(given.bundle)), out, request(given, "int8"))
+    weights = [
+        numpy_helper.to_array(one)
+        for one in onnx.load(out).graph.initializer
+        if one.data_type == onnx.TensorProto.INT8 and len(one.dims) == 4
+    ]
+    assert weights
+    assert max(np.abs(one.astype(int)).max() for one in weights) in {63, 64}
+
+
+def test_the_first_tenth_of_the_convolutions_stays_as_it_is() -> None:
+    names = [f"conv{number}" for number in range(29)]
+    assert reduced.kept_first(names) == ["conv0", "conv1"]
+
+
 def test_it_says_what_it_was_made_of(given: Given, tmp_path: Path) -> None:
     parent = Classifier(given.bundle)
     out = tmp_path / "out.onnx"

@@ -186,6 +186,25 @@ def test_forgetting_counts_as_worse(pupil: Pupil) -> None:
     assert "of photos like those it learned from" in lesson.worse
 
 
+@pytest.mark.parametrize(("after", "worse"), [(0.881, False), (0.879, True)])
+def test_two_points_may_be_forgotten(pupil: Pupil, after: float, worse: bool) -> None:
+    lesson = replace(learn(pupil, examples(5)), remembered_before=0.9, remembered_after=after)
+    assert bool(lesson.worse) == worse
+
+
+def test_what_is_familiar_is_renumbered_with_its_classes(pupil: Pupil) -> None:
+    rows, labels = pupil.memory.part(held_out=False)
+    familiar = Familiar(fit_known(rows, labels), Novelty(score=SCORE, limit=9.0, accepted=0.75))
+    taught = examples(5, labels=("paper",))
+    rename = {"glass": "dry", "metal": "dry"}
+    lesson = learn(replace(pupil, familiar=familiar), taught, rename=rename)
+    assert lesson.classes == ("dry", "paper")
+    assert lesson.familiar is not None
+    known = lesson.familiar.known
+    assert known.labels.tolist() == [0, 0, 1, 1]
+    assert known.taught.tolist() == [False, False, False, True]
+
+
 def test_classes_that_look_the_same_are_named(pupil: Pupil) -> None:
     random = np.random.default_rng(4)
     same = random.normal(size=(40, WIDTH)).astype(np.float32)
