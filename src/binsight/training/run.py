@@ -181,11 +181,15 @@ class Run:
         Raises:
             RunError: another one does.
         """
+        lock = FileLock(self.folder / LOCK, timeout=0)
         try:
-            with FileLock(self.folder / LOCK, timeout=0):
-                yield
+            lock.acquire()
         except Timeout as error:
             raise RunError(f"{self.folder}: another process is training it") from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def note_learned(self, catalog: Catalog) -> None:
         """Keep what it learns from, and what its first weights have learned from."""

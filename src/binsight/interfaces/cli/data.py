@@ -6,7 +6,7 @@ import csv
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -339,12 +339,12 @@ def _print_split(split: Split, catalog: Catalog) -> None:
 
 def _lost_folders(catalog: Catalog) -> set[str]:
     """Folders with photos of which none can be used, such as a whole class."""
-    folders = {problem.path.rpartition("/")[0] for problem in catalog.problems} - {""}
-    return {
-        folder
-        for folder in folders
-        if not any(photo.path.startswith(f"{folder}/") for photo in catalog.photos)
-    }
+    lost = {problem.path.rpartition("/")[0] for problem in catalog.problems} - {""}
+    if lost:
+        lost -= {
+            str(above) for photo in catalog.photos for above in PurePosixPath(photo.path).parents
+        }
+    return lost
 
 
 def _note(text: str) -> None:
