@@ -34,7 +34,8 @@ MOST_FOR_NEW = 600.0  # what all photos of one new class weigh together
 PULL = 3e-4
 FOLDS = 5
 FEW = 5  # photos of a class below which its figures mean little
-REMEMBERED = 60  # photos of a class that the new bundle remembers of one lesson
+REMEMBERED = 60  # photos of a class that the new bundle remembers of a lesson ...
+MOST_REMEMBERED = 240  # ... and of all lessons together
 ALIKE = 0.4  # share of two classes' photos taken for each other that deserves a warning
 MOST_FORGOTTEN = 0.02  # what accuracy on remembered photos may lose
 FEWEST_FOR_CALIBRATION = 20
@@ -404,26 +405,25 @@ def _without(
     learned_n = np.array([one in memory.learned for one in digests])
     learned_n[taught[~memory.held_out[found]]] = True
     kept = np.setdiff1d(np.arange(len(memory)), found)
-    left = replace(
-        memory,
-        embeddings=memory.embeddings[kept],
-        labels=memory.labels[kept],
-        held_out=memory.held_out[kept],
-    )
-    return learned_n, left
+    return learned_n, memory.at(kept)
 
 
 def _longer(
     memory: Memory, x_nd: Floats, labels_n: NDArray[np.int64], digests: Sequence[str]
 ) -> Memory:
-    """The old memory and some of the taught photos."""
+    """The old memory and some of the taught photos; of those of all lessons not ever more."""
     chosen = spread(labels_n.tolist(), REMEMBERED)
-    return Memory(
+    none_n = np.zeros(len(chosen), np.bool_)
+    longer = Memory(
         np.concatenate([memory.embeddings, x_nd[chosen].astype(np.float16)]),
         np.concatenate([memory.labels, labels_n[chosen]]),
-        np.concatenate([memory.held_out, np.zeros(len(chosen), np.bool_)]),
+        np.concatenate([memory.held_out, none_n]),
         memory.learned | Learned.of(digests),
+        np.concatenate([memory.taught, ~none_n]),
     )
+    taught = np.flatnonzero(longer.taught)
+    kept = taught[spread(longer.labels[taught].tolist(), MOST_REMEMBERED)]
+    return longer.at(np.sort(np.append(np.flatnonzero(~longer.taught), kept)))
 
 
 def _by_class(

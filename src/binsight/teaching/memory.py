@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ __all__ = ["Memory", "spread"]
 
 Floats = NDArray[np.float32]
 LEARNED = "taught"  # once it was of lessons alone
+OF_LESSONS = "of_lessons"
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,16 +29,21 @@ class Memory:
             tell how good the model is.
         learned: every photo that the bundle learned from, in training or in a lesson, also those
             that are not remembered.
+        taught: (M,) bool; True where the photo is of a lesson; by default of none.
     """
 
     embeddings: NDArray[np.float16]
     labels: NDArray[np.int64]
     held_out: NDArray[np.bool_]
     learned: Learned = NOTHING
+    taught: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
 
     def __post_init__(self) -> None:
+        if not len(self.taught):
+            object.__setattr__(self, "taught", np.zeros(len(self.labels), np.bool_))
         assert self.embeddings.ndim == 2
         assert self.labels.shape == self.held_out.shape == self.embeddings.shape[:1]
+        assert self.taught.shape == self.labels.shape
 
     @classmethod
     def empty(cls, width: int) -> Memory:
@@ -51,11 +57,13 @@ class Memory:
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Everything, by name."""
         ids = {LEARNED: np.array(sorted(self.learned.ids), np.int64)} if self.learned else {}
+        taught = {OF_LESSONS: self.taught.astype(np.bool_)} if self.taught.any() else {}
         return {
             "embeddings": self.embeddings.astype(np.float16),
             "labels": self.labels.astype(np.int64),
             "held_out": self.held_out.astype(np.bool_),
             **ids,
+            **taught,
         }
 
     @classmethod
@@ -67,6 +75,17 @@ class Memory:
             arrays["labels"],
             arrays["held_out"],
             NOTHING if ids is None else Learned(frozenset(ids.tolist())),
+            arrays.get(OF_LESSONS, np.zeros(0, np.bool_)),
+        )
+
+    def at(self, places: NDArray[np.int64]) -> Memory:
+        """What is at some places, in their order; what was learned stays."""
+        return Memory(
+            self.embeddings[places],
+            self.labels[places],
+            self.held_out[places],
+            self.learned,
+            self.taught[places],
         )
 
     def part(self, *, held_out: bool) -> tuple[Floats, NDArray[np.int64]]:

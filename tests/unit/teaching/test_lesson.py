@@ -289,6 +289,20 @@ def test_a_photo_is_known_again_by_nearly_the_same_embedding(pupil: Pupil) -> No
     assert len(second.memory) == len(first.memory)
 
 
+def test_many_lessons_make_no_endless_memory(pupil: Pupil, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_REMEMBERED", 20)
+    old = memory()
+    for number in range(4):
+        taught = [replace(one, digest=f"{number}{one.digest}") for one in examples(8, seed=number)]
+        lesson = learn(pupil, taught)
+        pupil = again(lesson)
+    kept = lesson.memory
+    assert np.array_equal(kept.embeddings[: len(old)], old.embeddings)
+    assert kept.taught.tolist() == [False] * len(old) + [True] * 60
+    assert np.bincount(kept.labels[kept.taught]).tolist() == [20] * 3
+    assert len(kept.learned) == 4 * 24
+
+
 def test_frames_that_hardly_differ_are_not_on_both_sides_of_a_fold(pupil: Pupil) -> None:
     random = np.random.default_rng(0)
     rows = random.normal(size=(12, WIDTH)).astype(np.float32) * 4

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 
@@ -47,4 +48,24 @@ def test_a_memory_is_read_back() -> None:
     assert found.labels.tolist() == [0, 1]
     assert found.held_out.all()
     assert found.learned == memory.learned
+    assert found.taught.tolist() == [False, False]
+    taught = replace(memory, taught=np.array([False, True]))
+    assert Memory.of_arrays(taught.arrays()).taught.tolist() == [False, True]
     assert Memory.of_arrays(Memory.empty(2).arrays()).learned == NOTHING
+
+
+def test_a_memory_at_some_places() -> None:
+    memory = Memory(
+        np.eye(3, dtype=np.float16),
+        np.arange(3),
+        np.array([True, False, False]),
+        Learned.of(["a" * 64]),
+        np.array([False, False, True]),
+    )
+    some = memory.at(np.array([2, 0]))
+    assert some.embeddings.tolist() == [[0, 0, 1], [1, 0, 0]]
+    assert some.labels.tolist() == [2, 0]
+    assert some.held_out.tolist() == [False, True]
+    assert some.taught.tolist() == [True, False]
+    assert some.learned == memory.learned
+    assert len(memory.at(np.array([], np.int64))) == 0
