@@ -194,7 +194,7 @@ def parity_of(parent: Answers, found: Answers, precision: Precision) -> Parity:
     """
     parity = compare(parent, found)
     if wrong := check(parity, TOLERANCES[precision]):
-        raise ParityError(f"the exported file does not answer alike: {wrong}; nothing was written")
+        raise ParityError(f"the exported file does not answer alike: {wrong}; it was not written")
     return parity
 
 
@@ -216,7 +216,7 @@ def fall_of(
         raise ParityError(
             f"{precision} costs too much: of {photos} validation photos {right} were right "
             f"({right / photos:.1%}), {still} would be ({still / photos:.1%}), and at most "
-            f"{most:.1%} may be lost; nothing was written"
+            f"{most:.1%} may be lost; it was not written"
         )
     return {
         "val_photos": float(photos),

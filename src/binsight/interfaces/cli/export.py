@@ -63,6 +63,7 @@ def export(
     from .exported import Asked, Fitting, export_any
 
     asked = Asked(
+        source=source,
         to=to,
         out=out,
         precision=_precision(int8=int8, fp16=fp16 or store == "fp16"),
@@ -71,7 +72,7 @@ def export(
         part=part,
         fitting=Fitting(risk=risk, accepted=accepted, licence=licence),
     )
-    export_any(source, asked)
+    export_any(asked)
 
 
 def _precision(*, int8: bool, fp16: bool) -> Precision:

@@ -55,8 +55,9 @@ class Fitting:
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What the command line asked for."""
+    """What the command line asked for; ``source`` is as it was named."""
 
+    source: str
     to: str
     out: Path
     precision: Precision
@@ -66,8 +67,9 @@ class Asked:
     fitting: Fitting
 
 
-def export_any(given: str, asked: Asked) -> None:
+def export_any(asked: Asked) -> None:
     """Export a run folder, a bundle, or a built-in bundle."""
+    given = asked.source
     if asked.to not in FORMATS:
         raise UsageError(f"no format {asked.to!r}; there are: {', '.join(FORMATS)}")
     chosen = FORMATS[asked.to]
@@ -160,17 +162,17 @@ def _shown(chosen: Format, source: Source, asked: Asked) -> tuple[Shown, Shown |
         return of_files(every_photo(asked.photos), COMPARED), None
     photos = found[0] if measured else some_of(found[0], COMPARED)
     if measured and not source.run:
-        _warn_of_learned(source, photos)
+        _warn_of_learned(asked.source, source, photos)
     return photos, some_of(found[1]) if asked.precision == "int8" else None
 
 
-def _warn_of_learned(source: Source, photos: Shown) -> None:
+def _warn_of_learned(name: str, source: Source, photos: Shown) -> None:
     learned = learned_by(source.bundle)
     known = sum(digest in learned for digest in photos.digests)
     if known:
         typer.secho(
             printable(
-                f"note: {source.bundle} has learned from {known:,} of the {len(photos):,} photos "
+                f"note: {name} has learned from {known:,} of the {len(photos):,} photos "
                 f"of part {photos.part}; what is measured and chosen on them flatters"
             ),
             fg="yellow",
