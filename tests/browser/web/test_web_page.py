@@ -236,7 +236,12 @@ def test_a_camera_that_was_asked_for_twice_is_off_afterwards(browser, address) -
     page.wait_for_selector("#viewfinder[open]")
     page.wait_for_timeout(1000)
     page.click("#close-camera")
-    states = page.evaluate("window.streams.flatMap((s) => s.getTracks().map((t) => t.readyState))")
+    asked = "window.streams.flatMap((s) => s.getTracks().map((t) => t.readyState))"
+    for _ in range(50):  # the dialog tells of its end in a task of its own
+        states = page.evaluate(asked)
+        if set(states) == {"ended"}:
+            break
+        page.wait_for_timeout(100)
     assert set(states) == {"ended"}
     context.close()
 
