@@ -161,7 +161,10 @@ def _nothing_found(sources: Sequence[Path], problems: Sequence[Problem]) -> str:
         return f"{named}: no class folders in it; give the folder above, or make one for each class"
     if problems:
         first = problems[0]
-        return f"{named}: no readable photo; 1 of {len(problems)}: {first.path}: {first.reason}"
+        hint = "; a CSV's paths are relative to its folder" if any(map(is_table, sources)) else ""
+        return (
+            f"{named}: no readable photo; 1 of {len(problems)}: {first.path}: {first.reason}{hint}"
+        )
     return f"{named}: no photos; expected one folder per class, such as {named}/glass/1.jpg"
 
 

@@ -197,6 +197,12 @@ def test_a_class_folder_itself_is_no_folder_of_classes(photos):
         scan([photos / "glass"])
 
 
+def test_a_csv_that_lies_elsewhere_is_told_what_its_paths_mean(tmp_path):
+    (tmp_path / "mine.csv").write_text("path,label\nglass/1.jpg,glass\n")
+    with pytest.raises(CatalogError, match=r"glass/1\.jpg: .*a CSV's paths are relative to its"):
+        scan([tmp_path / "mine.csv"])
+
+
 def test_columns_that_are_called_otherwise_are_named(tmp_path):
     (tmp_path / "mine.csv").write_text("file,Label\nglass/1.jpg,glass\n")
     with pytest.raises(CatalogError, match="no column path and no column label, but file, Label"):
