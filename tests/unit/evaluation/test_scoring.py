@@ -8,9 +8,9 @@ from PIL import Image
 
 pytest.importorskip("torch")
 
-from binsight.data.labelled import LabelledPhotos  # noqa: E402
-from binsight.errors import UnreadableImageError  # noqa: E402
-from binsight.evaluation.scoring import score  # noqa: E402
+from binsight.data.labelled import LabelledPhotos
+from binsight.errors import UnreadableImageError
+from binsight.evaluation.scoring import score
 
 PATHS = ("blue.png", "red.png", "again.png")
 
