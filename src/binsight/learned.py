@@ -41,6 +41,11 @@ class Learned:
         return cls(frozenset(map(photo_id, digests)))
 
     @classmethod
+    def union(cls, several: Iterable[Learned]) -> Learned:
+        """Photos of any of them."""
+        return cls(frozenset().union(*(one.ids for one in several)))
+
+    @classmethod
     def parse(cls, text: str) -> Learned:
         """What `text` wrote, or a digest a line, as runs of before have them.
 

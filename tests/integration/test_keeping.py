@@ -75,6 +75,13 @@ def written(folder: Path) -> dict[Path, int]:
     return {file: file.stat().st_mtime_ns for file in folder.rglob("*.npy")}
 
 
+def prepared(run: Any, network: Any, kept: Path, *, precision: str = "32-true") -> Any:
+    """What `Keeping.prepare` gives of a run's own views."""
+    made = keeping.Keeping(run, network, kept, workers=0, precision=precision)
+    catalog = run.photos()
+    return made.prepare(training_views(run, catalog), labelled(run, catalog, "val"), None)
+
+
 def test_runs_share_what_frozen_stages_made(photos: Path, first: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     one = make_run(photos, tmp_path / "one", "default", weights=first, **FROZEN)
@@ -99,9 +106,7 @@ def test_runs_that_differ_in_what_is_kept_share_nothing(
         network = build_with_weights("mobilenet_v2", str(first), classes=CLASSES, dropout=0)
         with torch.no_grad():
             network.features[0][0].weight += shift
-        made = keeping.Keeping(run, network, tmp_path / "kept", workers=0, precision=precision)
-        catalog = run.photos()
-        stages, _ = made.prepare(training_views(run, catalog), labelled(run, catalog, "val"), None)
+        stages, _ = prepared(run, network, tmp_path / "kept", precision=precision)
         return stages.training.folder, stages.evaluation.folder
 
     training, evaluation = folders(0)
@@ -136,9 +141,7 @@ def test_answers_of_other_teachers_are_kept_apart(
             photos, tmp_path / f"run{number}", "student", teachers=(str(teacher),), **values
         )
         network = build_with_weights("mobilenet_v2", "none", classes=CLASSES, dropout=0)
-        made = keeping.Keeping(run, network, tmp_path / "kept", workers=0, precision="32-true")
-        catalog = run.photos()
-        _, taught = made.prepare(training_views(run, catalog), labelled(run, catalog, "val"), None)
+        _, taught = prepared(run, network, tmp_path / "kept")
         folders.append(taught.kept.folder)
     assert folders[0] == folders[1] != folders[2]
 

@@ -17,7 +17,7 @@ from sklearn.metrics import precision_recall_fscore_support
 from binsight.calibration import expected_calibration_error
 from binsight.errors import TrainingError, UsageError
 
-from .resampling import Resampler, pictures_of
+from .resampling import Resampler, pictures_among, pictures_of
 from .scored import Scored
 
 __all__ = [
@@ -183,8 +183,8 @@ def _with_intervals(
 def _otherwise_of_classes(scored: Scored) -> float:
     """`may_be_otherwise`, on average over the classes, which have a say of the same weight."""
     pictures = [
-        pictures_of(None if scored.group_n is None else scored.group_n[of_it_n], int(of_it_n.sum()))
-        for of_it_n in (scored.labels_n == label for label in np.unique(scored.labels_n))
+        pictures_among(scored.group_n, scored.labels_n == label)
+        for label in np.unique(scored.labels_n)
     ]
     return float(np.mean([may_be_otherwise(count) for count in pictures]))
 
@@ -232,10 +232,7 @@ def of_share(
         group_n: which are copies of one picture; see `Resampler`.
     """
     share = float(hit_n.mean())
-    hits, misses = (
-        pictures_of(None if group_n is None else group_n[some_n], int(some_n.sum()))
-        for some_n in (hit_n, ~hit_n)
-    )
+    hits, misses = (pictures_among(group_n, some_n) for some_n in (hit_n, ~hit_n))
     if min(hits, misses) >= FEW:
         return bootstrapped(share, drawn_r, may_be_otherwise(hits + misses))
     test = binomtest(hits, hits + misses)

@@ -12,12 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 
-__all__ = ["Resampler", "pictures_of", "together"]
+__all__ = ["Resampler", "pictures_among", "pictures_of", "together"]
 
 
 def pictures_of(group_n: NDArray[np.int64] | None, photos: int) -> int:
     """How many pictures so many photos show; ``None``: as many as there are photos."""
     return photos if group_n is None else len(np.unique(group_n))
+
+
+def pictures_among(group_n: NDArray[np.int64] | None, chosen_n: NDArray[np.bool_]) -> int:
+    """How many pictures the chosen photos show; see `pictures_of`."""
+    return pictures_of(None if group_n is None else group_n[chosen_n], int(chosen_n.sum()))
 
 
 def together(groups: Sequence[NDArray[np.int64] | None]) -> NDArray[np.int64] | None:

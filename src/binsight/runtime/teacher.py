@@ -141,13 +141,14 @@ def _digest(source: ImageSource) -> str:
     """SHA-256 of an encoded photo's bytes, or of a decoded one's pixels."""
     if isinstance(source, bytes | bytearray):
         return hashlib.sha256(source).hexdigest()
+    how: tuple[object, ...]
     if isinstance(source, Image.Image):
-        how = repr((source.mode, source.size, source.getpalette()))
-        return hashlib.sha256(how.encode() + source.tobytes()).hexdigest()
-    if isinstance(source, np.ndarray):
-        how = repr((source.shape, source.dtype.str))
-        return hashlib.sha256(how.encode() + source.tobytes()).hexdigest()
-    return hashlib.sha256(read_file(Path(source))).hexdigest()
+        how = (source.mode, source.size, source.getpalette())
+    elif isinstance(source, np.ndarray):
+        how = (source.shape, source.dtype.str)
+    else:
+        return hashlib.sha256(read_file(Path(source))).hexdigest()
+    return hashlib.sha256(repr(how).encode() + source.tobytes()).hexdigest()
 
 
 def _name(source: ImageSource, place: int) -> str:

@@ -36,7 +36,7 @@ FOLDS = 5
 FEW = 5  # photos of a class below which its figures mean little
 REMEMBERED = 60  # photos of a class that the new bundle remembers of a lesson ...
 MOST_REMEMBERED = 240  # ... and of all lessons together
-ALIKE = 0.4  # share of two classes' photos taken for each other that deserves a warning
+MIXED = 0.4  # share of two classes' photos taken for each other that deserves a warning
 MOST_FORGOTTEN = 0.02  # what accuracy on remembered photos may lose
 FEWEST_FOR_CALIBRATION = 20
 NO_MEMORY = "this bundle remembers no photos; it may forget some of what it knew"
@@ -210,8 +210,8 @@ def learn(
         )
 
     alike = zip(*pairs_alike(x_nd, x_nd, within), strict=True)
-    group_n = np.array(groups_of(len(examples), alike))
-    fold_n = _folds(examples, group_n)
+    groups = groups_of(len(examples), alike)
+    fold_n = _folds(examples, groups)
     folds = int(fold_n.max()) + 1 if fold_n.any() else 0
     tested_nc = _out_of_fold(fitted, x_nd, fold_n, fallback=prior)
     head = fitted(np.ones(len(examples), np.bool_))
@@ -250,7 +250,7 @@ def learn(
             *([] if len(old.memory) else [NO_MEMORY]),
             *_learned_before(int(again_n.sum()), len(examples)),
             *_contradictions(examples),
-            *_warnings(tested_nc, labels_n, group_n, class_names),
+            *_warnings(tested_nc, labels_n, np.array(groups), class_names),
         ),
     )
 
@@ -292,9 +292,8 @@ def _weights(labels_n: NDArray[np.int64], known: int) -> NDArray[np.float64]:
     return np.where(labels_n < known, EMPHASIS, np.maximum(EMPHASIS, of_new_n))
 
 
-def _folds(examples: Sequence[Example], group_n: NDArray[np.int64]) -> NDArray[np.int64]:
+def _folds(examples: Sequence[Example], groups: Sequence[int]) -> NDArray[np.int64]:
     """The fold of each photo: classes are dealt out evenly, nearly equal photos together."""
-    groups = group_n.tolist()
     seen: dict[int, int] = {}
     # The order of digests is as good as a shuffle.
     for *_, group in sorted((e.label, e.digest, g) for e, g in zip(examples, groups, strict=True)):
@@ -413,13 +412,13 @@ def _longer(
 ) -> Memory:
     """The old memory and some of the taught photos; of those of all lessons not ever more."""
     chosen = spread(labels_n.tolist(), REMEMBERED)
-    none_n = np.zeros(len(chosen), np.bool_)
+    new_n = np.ones(len(chosen), np.bool_)
     longer = Memory(
         np.concatenate([memory.embeddings, x_nd[chosen].astype(np.float16)]),
         np.concatenate([memory.labels, labels_n[chosen]]),
-        np.concatenate([memory.held_out, none_n]),
+        np.concatenate([memory.held_out, ~new_n]),
         memory.learned | Learned.of(digests),
-        np.concatenate([memory.taught, ~none_n]),
+        np.concatenate([memory.taught, new_n]),
     )
     taught = np.flatnonzero(longer.taught)
     kept = taught[spread(longer.labels[taught].tolist(), MOST_REMEMBERED)]
@@ -489,7 +488,7 @@ def _warnings(
         for other in range(one + 1, len(classes)):
             pair_n = np.isin(labels_n, (one, other))
             mixed_n = pair_n & np.isin(answers_n, (one, other)) & (answers_n != labels_n)
-            if min(count_c[one], count_c[other]) >= FEW and mixed_n.sum() >= ALIKE * pair_n.sum():
+            if min(count_c[one], count_c[other]) >= FEW and mixed_n.sum() >= MIXED * pair_n.sum():
                 lines.append(
                     f"{classes[one]} and {classes[other]} look the same to it: {mixed_n.sum()} of "
                     f"{pair_n.sum()} photos taken for the other"

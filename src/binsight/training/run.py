@@ -22,8 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cached_property, reduce
-from operator import or_
+from functools import cached_property
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -203,10 +202,7 @@ class Run:
 
     def learned_by_teachers(self) -> Learned:
         """What those have learned from that it learns from, of folds any of them."""
-        learned = NOTHING
-        for teacher in self.facts.teachers:
-            learned |= learned_from(teacher)
-        return learned
+        return Learned.union(map(learned_from, self.facts.teachers))
 
     def _own(self, catalog: Catalog) -> Learned:
         parts = self.split.part_of
@@ -257,7 +253,7 @@ def learned_from(given: str) -> Learned:
         return learned_by(bundle_path(given))
     if has_folds(Path(given)):
         records = Path(given).glob(f"fold*/{LEARNED}")
-        return reduce(or_, (_learned_in(record.parent) for record in records), NOTHING)
+        return Learned.union(_learned_in(record.parent) for record in records)
     folders = [] if given in RESERVED else [Path(given), Path(given).parent.parent]
     return next((_learned_in(one) for one in folders if has_run(one)), NOTHING)
 
@@ -452,9 +448,7 @@ def create_twin(
     facts = replace(run.facts, soup=soup, refit=refit)
     twin = _write(folder, run.recipe, facts, split or run.split, run.decisions)
     if split is None:
-        learned = run.learned
-        for one in soup:
-            learned |= _learned_in(Path(one))
+        learned = Learned.union([run.learned, *(_learned_in(Path(one)) for one in soup)])
         write_text(folder / LEARNED, learned.text)
     return twin
 

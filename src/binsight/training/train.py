@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import wraps
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec
 
 import lightning.pytorch as pl
 import numpy as np
@@ -37,9 +37,32 @@ __all__ = ["resolved_precision", "train"]
 
 log = logging.getLogger(__name__)
 
+Options = ParamSpec("Options")
 DEAD_WORKER = "DataLoader worker (pid"  # how PyTorch begins what it says of one
 
 
+def _guarded(
+    train: Callable[Concatenate[Run, Options], float],
+) -> Callable[Concatenate[Run, Options], float]:
+    """Train in one process at a time, and say in one line that a worker of it died."""
+
+    @wraps(train)
+    def guarded(run: Run, /, *args: Options.args, **options: Options.kwargs) -> float:
+        try:
+            with run.held():
+                return train(run, *args, **options)
+        except RuntimeError as error:
+            if DEAD_WORKER not in str(error):
+                raise
+            raise RunError(
+                f"{run.folder}: a process that prepares photos died, or was ended, as where memory "
+                "runs out; go on with --resume, perhaps with --workers 1"
+            ) from error
+
+    return guarded
+
+
+@_guarded
 def train(
     run: Run,
     catalog: Catalog,
@@ -75,35 +98,6 @@ def train(
     """
     if resume and not run.last.is_file():
         raise RunError(f"{run.folder}: no whole epoch was finished; train anew with another --out")
-    options = (resume, workers, progress, tensorboard, accelerator, cache, report)
-    with run.held(), _told_of_dead_workers(run):
-        return _train(run, catalog, *options)
-
-
-@contextmanager
-def _told_of_dead_workers(run: Run) -> Iterator[None]:
-    try:
-        yield
-    except RuntimeError as error:
-        if DEAD_WORKER not in str(error):
-            raise
-        raise RunError(
-            f"{run.folder}: a process that prepares photos died, or was ended, as where memory "
-            "runs out; go on with --resume, perhaps with --workers 1"
-        ) from error
-
-
-def _train(
-    run: Run,
-    catalog: Catalog,
-    resume: bool,
-    workers: int,
-    progress: bool,
-    tensorboard: bool,
-    accelerator: str,
-    cache: Path | None,
-    report: Report | None,
-) -> float:
     run.note_learned(catalog)
     if not resume:
         _warn_of_learned(run, catalog)

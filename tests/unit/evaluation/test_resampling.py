@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from binsight.evaluation.metrics import evaluate
-from binsight.evaluation.novelty import acceptance, novelty_metrics
+from binsight.evaluation.novelty import NoveltyMetrics, acceptance, novelty_metrics
 from binsight.evaluation.resampling import Resampler, pictures_of, together
 from binsight.evaluation.scored import Scored
 
@@ -47,6 +47,19 @@ def test_a_picture_takes_all_its_copies_along(photos):
     counted = Resampler(cells, groups, 4).draw(np.random.default_rng(0), 20)
     assert counted.shape == (20, 4)
     assert not counted[:, np.bincount(cells, minlength=4) == 0].any()
+
+
+def of_copies(
+    known: np.ndarray, strange: np.ndarray, groups: np.ndarray, *, resamples: int
+) -> NoveltyMetrics:
+    """Each photo so many times."""
+    return novelty_metrics(
+        np.tile(known, TIMES),
+        np.tile(strange, TIMES),
+        known_groups=groups,
+        strange_groups=groups,
+        resamples=resamples,
+    )
 
 
 def test_without_copies_groups_change_nothing():
@@ -96,13 +109,7 @@ def test_sure_and_strange_are_counted_by_picture_too():
 
     known, strange = RANDOM.normal(size=PHOTOS), RANDOM.normal(1.0, size=PHOTOS)
     told = novelty_metrics(known, strange, resamples=300)
-    again = novelty_metrics(
-        np.tile(known, TIMES),
-        np.tile(strange, TIMES),
-        known_groups=groups,
-        strange_groups=groups,
-        resamples=300,
-    )
+    again = of_copies(known, strange, groups, resamples=300)
     assert again.auroc.value == pytest.approx(told.auroc.value)
     assert again.auroc.low == pytest.approx(told.auroc.low, abs=0.02)
 
@@ -116,13 +123,7 @@ def test_few_that_are_sure_or_pass_are_few_pictures():
     assert (copied.coverage.low, copied.coverage.high) == (once.coverage.low, once.coverage.high)
     known, strange = np.zeros(40), np.where(sure, 0.0, 1.0)
     told = novelty_metrics(known, strange, resamples=50).fpr_at_95_tpr
-    again = novelty_metrics(
-        np.tile(known, TIMES),
-        np.tile(strange, TIMES),
-        known_groups=groups,
-        strange_groups=groups,
-        resamples=50,
-    ).fpr_at_95_tpr
+    again = of_copies(known, strange, groups, resamples=50).fpr_at_95_tpr
     assert (again.low, again.high) == (told.low, told.high)
 
 

@@ -15,7 +15,7 @@ from binsight.files import free_path
 from binsight.runtime import BUILTIN, Classifier
 
 from .models import ModelOption
-from .terminal import printable
+from .terminal import printable, warn
 
 CLOSE = 0.75  # ratio of two names that are probably the same word
 
@@ -50,7 +50,7 @@ def correct(
             note = f"note: {printable(label)} is new to the model, which knows {known}"
             if meant := get_close_matches(label.lower(), classifier.classes, n=1, cutoff=CLOSE):
                 note += f"; if you mean {meant[0]}, say it again with that --label, to move them"
-            typer.secho(note, fg="yellow", err=True)
+            warn(note)
         # Also where none was named, so that nobody teaches another one than was asked.
         given = f" --model {shlex.quote(printable(model or BUILTIN[0]))}"
         # Whoever pastes this is to overwrite nothing.

@@ -18,7 +18,7 @@ from .extras import needs_extra
 from .labels import check_nothing_lost, doubted_labels, write_issues
 from .progress import reporting
 from .results import check_file, refuse_among
-from .terminal import columns, padded, printable
+from .terminal import columns, padded, printable, warn
 
 if TYPE_CHECKING:
     from binsight.data.catalog import Catalog
@@ -294,8 +294,7 @@ def _without_copies(
 def _known_paths(catalog: Catalog, known: Learned, models: list[str]) -> list[str]:
     found = [photo.path for photo in catalog.photos if photo.sha256 in known]
     if not found:
-        who = printable(" and ".join(models))
-        typer.secho(f"note: {who} learned from none of these photos", fg="yellow", err=True)
+        warn(f"note: {' and '.join(models)} learned from none of these photos")
     return found
 
 

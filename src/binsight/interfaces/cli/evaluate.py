@@ -33,7 +33,7 @@ from .evaluated import print_domains, print_one, print_robustness
 from .extras import needs_extra
 from .progress import reporting
 from .results import check_folder
-from .terminal import printable
+from .terminal import printable, warn
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -220,7 +220,7 @@ def _look_at(model: Path) -> LookAt | None:
         try:
             explainer = BundleExplainer(Classifier(model))
         except UnexplainableError as error:
-            typer.secho(f"no maps in the report: {error}", fg="yellow", err=True)
+            warn(f"no maps in the report: {error}")
             return None
 
     def look_at(photo: Path, label: str) -> Image:

@@ -8,14 +8,12 @@ from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from binsight.errors import DataError, SplitError, UsageError
 from binsight.files import file_digest
 from binsight.learned import NOTHING, Learned
 
 from .progress import reporting
-from .terminal import printable
+from .terminal import printable, warn
 
 if TYPE_CHECKING:
     from binsight.data.catalog import Catalog
@@ -107,7 +105,7 @@ def open_model(model: Path, name: str) -> Asked:
     if model.is_dir():
         run = open_run(model)
         if not finished(run):
-            _warn(f"{name} is not trained to the end: its best epoch until now is asked")
+            warn(f"{name} is not trained to the end: its best epoch until now is asked")
         return Asked(name, RunModel(run), None, run)
     classifier = Classifier(model)
     about = classifier.metadata
@@ -147,14 +145,14 @@ def plan_home(
     except DataError as error:
         if is_named or not is_elsewhere:
             raise
-        _warn(f"the run's own photos are left out: {error}")
+        warn(f"the run's own photos are left out: {error}")
         return None
     sources = photos or tuple(map(Path, asked.run.facts.sources if asked.run else ()))
     name = " + ".join(map(_name, sources)) + (f" ({chosen})" if parts else "")
     note = ""
     if parts is None and not learned and catalog.digest in asked.catalogs:
         note = "the bundle was made from these very photos, and knows most of them"
-        _warn(f"{name}: {note}")
+        warn(f"{name}: {note}")
     return HomePlan(name, catalog, parts, chosen, of_run, learned, note)
 
 
@@ -199,7 +197,7 @@ def _warn_of_changes(run: Run, catalog: Catalog) -> None:
     """Say if photos were meant to be the run's own, and are not quite: then it has no parts."""
     here, there = {one.path for one in catalog.photos}, run.split.part_of
     if len(here & there.keys()) > len(there) // 2:
-        _warn(
+        warn(
             f"these are not quite the photos of {run.folder} ({len(there.keys() - here):,} are "
             f"missing, {len(here - there.keys()):,} are new), so its parts are not told apart; "
             "those that chose its epoch may be among them"
@@ -254,11 +252,7 @@ def _check_not_learned(run: Run, catalog: Catalog, parts: Split, chosen: str) ->
 
 def _say_learned(asked: Asked, learned: int, name: str = "") -> None:
     where = f"{name}: " if name else ""
-    _warn(f"{where}left out {learned:,} photos that {asked.name} has learned from")
-
-
-def _warn(message: str) -> None:
-    typer.secho(printable(message), fg="yellow", err=True)
+    warn(f"{where}left out {learned:,} photos that {asked.name} has learned from")
 
 
 def score_home(model: Model, plan: HomePlan, sample: int | None) -> Domain:
@@ -305,7 +299,7 @@ def _unlearned(asked: Asked, plan: Planned) -> Planned:
     known = asked.run.learned if asked.run else asked.learned
     if not known:
         if asked.run:
-            _warn(f"{asked.name} kept no record of its photos; {plan.name} may have some of them")
+            warn(f"{asked.name} kept no record of its photos; {plan.name} may have some of them")
         return plan
     left = tuple(one for one in plan.shown if _digest(plan.root / one.path) not in known)
     learned = len(plan.shown) - len(left)
@@ -355,4 +349,4 @@ def _say_problems(domain: Domain) -> None:
     if domain.problems:
         first = domain.problems[0]
         message = f"{domain.name}: files left out: {len(domain.problems):,}, such as {first.path}"
-        _warn(f"{message}: {first.reason}")
+        warn(f"{message}: {first.reason}")

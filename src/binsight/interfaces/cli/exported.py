@@ -31,7 +31,7 @@ from binsight.training.run import Run, open_run
 from .extras import needs_extra
 from .photo_paths import every_photo
 from .progress import reporting
-from .terminal import printable
+from .terminal import warn
 
 __all__ = ["Asked", "Fitting", "export_any"]
 
@@ -170,13 +170,9 @@ def _warn_of_learned(name: str, source: Source, photos: Shown) -> None:
     learned = learned_by(source.bundle)
     known = sum(digest in learned for digest in photos.digests)
     if known:
-        typer.secho(
-            printable(
-                f"note: {name} has learned from {known:,} of the {len(photos):,} photos "
-                f"of part {photos.part}; what is measured and chosen on them flatters"
-            ),
-            fg="yellow",
-            err=True,
+        warn(
+            f"note: {name} has learned from {known:,} of the {len(photos):,} photos of part "
+            f"{photos.part}; what is measured and chosen on them flatters"
         )
 
 
@@ -239,16 +235,12 @@ def _tell_chosen(described: Metadata | Description) -> None:
         f"({described.metrics['val_coverage']:.0%} of validation photos)"
     )
     if not described.metrics["val_coverage"]:
-        typer.secho(
-            "it is sure of none of them: no threshold keeps the promised share of wrong answers",
-            fg="yellow",
-            err=True,
-        )
+        warn("it is sure of none of them: no threshold keeps the promised share of wrong answers")
 
 
 def _warn_of_few(photos: int) -> None:
     if warning := too_few_to_choose(photos):
-        typer.secho(warning, fg="yellow", err=True)
+        warn(warning)
 
 
 def _tell_file(out: Path) -> None:

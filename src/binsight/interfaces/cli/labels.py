@@ -12,6 +12,7 @@ from binsight.errors import UsageError
 
 from .extras import needs_extra
 from .progress import reporting
+from .terminal import warn
 
 if TYPE_CHECKING:
     from binsight.data.catalog import Catalog
@@ -45,13 +46,11 @@ def doubted_labels(
         scored = read_predictions(labels / OUT_OF_FOLD if labels.is_dir() else labels)
         there = with_labels_of(catalog, scored, dropped=dropped)
         if gone := len(set(scored.paths) - set(there.paths) - dropped):
-            typer.secho(f"note: {gone:,} photos are not there any more", fg="yellow", err=True)
+            warn(f"note: {gone:,} photos are not there any more")
         if (right := float(there.correct_n.mean())) < TRUSTED:
-            typer.secho(
+            warn(
                 f"note: the models are right of {right:.0%} of these photos; who knows so little "
-                "says little about labels, so train them longer first",
-                fg="yellow",
-                err=True,
+                "says little about labels, so train them longer first"
             )
         found = find_label_issues(there)
     return tuple(issue for issue in found if issue.path not in decided)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -33,9 +32,7 @@ def check_folder(folder: Path, photos: Iterable[Path]) -> None:
     if not folder.exists() and folder.suffix.lower() in PHOTO_SUFFIXES:
         raise UsageError(f"{folder} is called like a picture, and would be a folder; give another")
     refuse_among(folder, photos, "--out")
-    there = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise UsageError(f"--out {folder} cannot be written (Permission denied); give another")
+    _refuse_unwritable(folder / "report", f"--out {folder}")
 
 
 def check_file(file: Path, option: str, inputs: Iterable[Path]) -> None:
@@ -53,11 +50,15 @@ def check_file(file: Path, option: str, inputs: Iterable[Path]) -> None:
     inputs = list(inputs)
     if any(is_same_file(file, given) for given in inputs):
         raise UsageError(f"{option} {file} is what is read; give another file")
+    _refuse_unwritable(file, f"{option} {file}")
+
+
+def _refuse_unwritable(file: Path, given: str) -> None:
     try:
         check_writable(file)
     except OSError as error:
         reason = error.strerror or error
-        raise UsageError(f"{option} {file} cannot be written ({reason}); give another") from error
+        raise UsageError(f"{given} cannot be written ({reason}); give another") from error
 
 
 def refuse_among(path: Path, photos: Iterable[Path], option: str) -> None:

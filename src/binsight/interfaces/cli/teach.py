@@ -16,7 +16,7 @@ from binsight.runtime import Classifier
 
 from .models import ModelOption
 from .progress import reporting
-from .terminal import columns, padded, printable
+from .terminal import columns, padded, printable, warn
 
 if TYPE_CHECKING:
     from binsight.data.catalog import Catalog
@@ -92,11 +92,7 @@ def _catalog(photos: list[Path]) -> Catalog:
     if not catalog.photos:
         raise TeachingError(f"no photo in {', '.join(map(str, photos))} can be read")
     for problem in catalog.problems:
-        typer.secho(
-            f"left out {printable(problem.path)}: {printable(problem.reason)}",
-            fg="yellow",
-            err=True,
-        )
+        warn(f"left out {problem.path}: {problem.reason}")
     return catalog
 
 

@@ -9,7 +9,9 @@ import shutil
 import sys
 import unicodedata
 
-__all__ = ["columns", "cut_middle", "padded", "printable", "stdout_columns"]
+import typer
+
+__all__ = ["columns", "cut_middle", "padded", "printable", "stdout_columns", "warn"]
 
 CUT = "\N{HORIZONTAL ELLIPSIS}"
 
@@ -26,6 +28,11 @@ def printable(text: object) -> str:
         letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
         for letter in str(text)
     )
+
+
+def warn(text: object) -> None:
+    """Say on stderr, in one yellow line, what a person should know."""
+    typer.secho(printable(text), fg="yellow", err=True)
 
 
 def columns(text: str) -> int:

@@ -18,6 +18,7 @@ from .asked_training import AskedTraining, parse_shares
 from .extras import needs_extra
 from .progress import reporting
 from .results import refuse_among
+from .terminal import warn
 from .train_options import (
     Accelerator,
     Arch,
@@ -228,11 +229,7 @@ def begin(
 
     catalog = matching_catalog(sources, split, decisions)
     if torn := split.straddling():
-        typer.secho(
-            f"note: {len(torn)} duplicate groups are in more than one part, which flatters",
-            fg="yellow",
-            err=True,
-        )
+        warn(f"note: {len(torn)} duplicate groups are in more than one part, which flatters")
     run = create_run(out, split=split, sources=sources, decisions=decisions, **options)
     return run, catalog
 

@@ -19,6 +19,7 @@ from .asked_training import AskedTraining, check_early
 from .cross_validated import report_folds
 from .progress import reporting
 from .results import refuse_among
+from .terminal import warn
 from .train import log_to
 
 if TYPE_CHECKING:
@@ -67,11 +68,9 @@ def cross_validate(
         if without_grouping(work.split).straddling():
             random = add_ungrouped(work)
         else:
-            typer.secho(
+            warn(
                 "note: no photo has a duplicate in another random fold, so that --also-ungrouped "
-                "has nothing to measure",
-                fg="yellow",
-                err=True,
+                "has nothing to measure"
             )
     try:
         _train(work, catalog, "fold", options)

@@ -16,7 +16,7 @@ from binsight.runtime import BUILTIN, Classifier, builtin_model, bundle_path
 
 from .photo_paths import every_photo
 from .progress import reporting
-from .terminal import printable
+from .terminal import printable, warn
 
 __all__ = ["verify_any"]
 
@@ -47,7 +47,7 @@ def _readable(files: list[Path]) -> list[Path]:
         try:
             decode(file, min_side=1)
         except ImageError as error:
-            typer.secho(printable(f"left out {error}"), fg="yellow", err=True)
+            warn(f"left out {error}")
         else:
             found.append(file)
     if not found:
