@@ -139,14 +139,14 @@ def test_what_is_strange_is_not_sure_though_the_model_is(
     assert (sorted_to / "ask-a-person" / "glass.png").is_file()
 
 
-def test_csv_says_what_json_says(photos: Path, bins: Path, mine: tuple[str, Path]) -> None:
+def test_csv_says_what_json_says(photos: Path, bins: Path, narrow: tuple[str, Path]) -> None:
     (photos / 'no "photo", \n.jpg').write_text("")
-    told = binsight("classify", photos, "--csv", "--bins", bins, *mine)
+    told = binsight("classify", photos, "--csv", "--bins", bins, *narrow)
     rows = csv_rows(told.stdout)
-    columns = ["path", "label", "confidence", "sure", "glass", "metal", "paper", "bin", "error"]
-    assert list(rows[0]) == columns
+    columns = ["path", "label", "confidence", "sure", "why", "novelty"]
+    assert list(rows[0]) == [*columns, "glass", "metal", "paper", "bin", "error"]
     assert (told.returncode, told.stderr) == (1, "")
-    others = json_rows(binsight("classify", photos, "--json", "--bins", bins, *mine).stdout)
+    others = json_rows(binsight("classify", photos, "--json", "--bins", bins, *narrow).stdout)
     assert len(rows) == len(others) == 4
     for row in rows:
         other = others[Path(row["path"]).name]
@@ -156,6 +156,8 @@ def test_csv_says_what_json_says(photos: Path, bins: Path, mine: tuple[str, Path
             continue
         assert row["label"] == other["label"]
         assert row["sure"] == json.dumps(other["sure"])
+        assert row["why"] == (other["why"] or "")
+        assert float(row["novelty"]) == other["novelty"]
         assert float(row["confidence"]) == other["confidence"]
         assert {name: float(row[name]) for name in other["probs"]} == other["probs"]
         assert row["bin"] == (other["bin"]["name"] or "ask a person")
@@ -174,8 +176,11 @@ def test_csv_has_no_path_that_a_spreadsheet_would_run(photos: Path, mine: tuple[
 def test_a_class_that_is_called_like_a_column(photos: Path, tmp_path: Path) -> None:
     bundle = write_small_bundle(tmp_path / "odd.onnx", classes=("path", "metal", "error"))
     text = output("classify", photos, "--csv", "--model", bundle.path)
+    assert {(row["why"], row["novelty"]) for row in csv_rows(text) if row["sure"] == "true"} == {
+        ("", "")
+    }
     assert text.splitlines()[0] == (
-        "path,label,confidence,sure,class path,metal,class error,bin,error"
+        "path,label,confidence,sure,why,novelty,class path,metal,class error,bin,error"
     )
 
 

@@ -85,13 +85,13 @@ class JsonLines:
 
 
 class CsvLines:
-    """Comma-separated values with a header: the answer, a probability for each class, the bin.
+    """Comma-separated values with a header: what JSON says, a probability for each class, the bin.
 
     The columns are the same for every photo; ``copies`` adds one for where the copy lies. A path
     that a spreadsheet would run as a formula begins with ``./``, any other name with a quote.
     """
 
-    FIRST = ("path", "label", "confidence", "sure")
+    FIRST = ("path", "label", "confidence", "sure", "why", "novelty")
     LAST = ("bin", "error")
 
     def __init__(self, classes: Sequence[str], *, copies: bool) -> None:
@@ -112,7 +112,9 @@ class CsvLines:
             told = one.answer
             shares = [told.confidence, *(told.probs[name] for name in self._classes)]
             confidence, *probs = (f"{share:.6f}" for share in shares)
-            said = [plain(told.label), confidence, str(told.sure).lower(), *probs]
+            sure, novelty = str(told.sure).lower(), told.to_dict()["novelty"]
+            strange = "" if novelty is None else f"{novelty:.6f}"
+            said = [plain(told.label), confidence, sure, told.why or "", strange, *probs]
         where = plain(one.decision.name) if one.decision else ""
         copy = plain_path(one.copy) if one.copy else ""
         values = [plain_path(one.path), *said, where, one.error, copy]
