@@ -310,6 +310,19 @@ def test_a_worker_that_died_is_told_of_in_one_line(
         train_run(run)
 
 
+def test_a_signal_to_the_workers_too_is_an_interrupt(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(trainer: Any, *_: Any, **__: Any) -> None:
+        trainer._signal_connector.received_sigterm = True
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Terminated. ")
+
+    monkeypatch.setattr("lightning.pytorch.Trainer.fit", stopped)
+    run = make_run(photos, tmp_path / "run", "seed")
+    with pytest.raises(KeyboardInterrupt):
+        train_run(run)
+
+
 def test_nothing_to_resume(photos: Path, tmp_path: Path) -> None:
     run = make_run(photos, tmp_path / "run", "seed")
     with pytest.raises(RunError, match="no whole epoch"):

@@ -152,6 +152,10 @@ def train(
     except SystemExit:  # Lightning's answer to Ctrl-C, with a status that says nothing
         if not trainer.interrupted:
             raise
+    except RuntimeError:  # a worker that got the same signal, as where a service is stopped
+        if not trainer.received_sigterm:
+            raise
+        raise KeyboardInterrupt from None
     if trainer.interrupted:
         raise KeyboardInterrupt
     if record.begun is not None and record.best["val_accuracy"] < record.begun:
