@@ -197,7 +197,7 @@ def load_bins(path_or_scheme_name: str | os.PathLike[str]) -> Bins:
     try:
         return Bins.model_validate(values)
     except ValidationError as error:
-        wrong = "; ".join(_explain(one["loc"], one["msg"]) for one in error.errors())
+        wrong = "; ".join(_explain(one["loc"], one["msg"], one["type"]) for one in error.errors())
         raise BinsError(f"{name}: {wrong}") from error
 
 
@@ -244,14 +244,14 @@ def _misplaced(bins: Iterable[Bin], costs: Mapping[str, Mapping[str, float]]) ->
                 yield f"costs.{name}: {where!r} is its right bin, which costs nothing"
 
 
-def _explain(location: tuple[int | str, ...], message: str) -> str:
+def _explain(location: tuple[int | str, ...], message: str, kind: str) -> str:
     """Say where in the file, counting bins from 1, and what is wrong there."""
     where = [str(one + 1) if isinstance(one, int) else one for one in location]
     if where[:1] == ["bins"] and len(where) > 1:
         where[:2] = [f"bin {where[1]}"]
-    if message == "Extra inputs are not permitted":
+    if kind == "extra_forbidden":
         message = "unknown key"
-    elif where[-1:] == ["colour"] and "pattern" in message:
+    elif where[-1:] == ["colour"] and kind == "string_pattern_mismatch":
         message = "give a colour such as #1f77b4"
     return ": ".join([*where, message.removeprefix("Value error, ")])
 

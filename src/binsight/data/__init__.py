@@ -1,1 +1,1 @@
-"""Photos on disk: catalog, quality checks, split, dataset, augmentation, download."""
+"""Photos on disk: catalog, quality checks, split, dataset, download."""

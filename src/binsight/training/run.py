@@ -10,7 +10,8 @@ run/
   log.txt           what was printed
   learned.txt       eight bytes for each photo that it, or its first weights, learned from
   checkpoints/      best.safetensors (weights alone), refit.safetensors (the same with a head that
-                    was fitted once more, if the recipe says so) and last.ckpt (to go on)
+                    was fitted once more, if the recipe says so), probe.safetensors (what the
+                    recipe's `interpolation` goes back to) and last.ckpt (to go on)
   kept/             what frozen stages and teachers made of each view; may be deleted
 """
 

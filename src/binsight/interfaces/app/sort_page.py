@@ -8,6 +8,7 @@ import streamlit as st
 
 from binsight import Bins
 from binsight.errors import BinsError, ImageError
+from binsight.images import PHOTO_SUFFIXES
 
 from . import many, one, teach_part
 from .desk import Desk, Photo, Seen
@@ -18,7 +19,7 @@ __all__ = ["show"]
 
 UPLOAD, CAMERA, EXAMPLE = ":material/upload: Upload", ":material/photo_camera: Camera", "Example"
 NO_BINS = "No bins, just the material"
-KINDS = ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "avif"]
+KINDS = sorted(one.removeprefix(".") for one in PHOTO_SUFFIXES)
 MOST_PHOTOS = 200
 
 

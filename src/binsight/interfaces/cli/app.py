@@ -1,7 +1,7 @@
 """The commands together, and how an error becomes one line and an exit status.
 
-Exit status: 0 all is well; 1 some photos could not be read; 2 nothing was done, and stderr says
-why in one line; 130 interrupted.
+Exit status: 0 all is well; 1 some photos could not be read, or two files answer differently;
+2 nothing was done, and stderr says why in one line; 130 interrupted.
 """
 
 from __future__ import annotations

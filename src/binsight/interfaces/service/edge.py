@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .logs import logger
 from .metrics import Metrics
+from .problems import unexpected
 
 __all__ = ["Drained", "Edge"]
 
@@ -122,7 +123,7 @@ class Edge:
             except Exception:
                 logger.exception("unexpected")
                 if not seen.status:
-                    raise
+                    await unexpected()(scope, receive, send_and_note)
             finally:
                 self._note(scope, seen)
 

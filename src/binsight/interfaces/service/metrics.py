@@ -45,7 +45,7 @@ class Metrics:
         )
         self.request_seconds = Histogram(
             "binsight_request_seconds",
-            "From the request's headers to the end of its answer.",
+            "From the request's headers to the first byte of its answer.",
             ["route"],
             buckets=SECONDS,
             registry=self.registry,

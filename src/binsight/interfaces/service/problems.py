@@ -15,7 +15,16 @@ from starlette.requests import ClientDisconnect
 
 from binsight.errors import ImageError, ImageTooLargeError
 
-__all__ = ["PROBLEM_JSON", "Problem", "RefusedError", "install", "problem", "status_of"]
+__all__ = [
+    "PROBLEM_JSON",
+    "Problem",
+    "RefusedError",
+    "full",
+    "install",
+    "problem",
+    "status_of",
+    "unexpected",
+]
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_SECONDS = 1
@@ -68,12 +77,16 @@ def full(detail: str) -> RefusedError:
 
 
 def install(app: FastAPI) -> None:
-    """Let the application answer every error as a problem."""
+    """Let the application answer every error that it knows as a problem."""
     app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(HTTPException, _by_framework)
     app.add_exception_handler(RequestValidationError, _not_valid)
     app.add_exception_handler(ClientDisconnect, _left)
-    app.add_exception_handler(Exception, _unexpected)
+
+
+def unexpected() -> JSONResponse:
+    """Say nothing of the cause, which the log has."""
+    return _response(500, "an error in the service; its log says more")
 
 
 def _response(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
@@ -109,8 +122,3 @@ def _place(error: Mapping[str, Any]) -> str:
 async def _left(_: Request, __: Exception) -> JSONResponse:
     """Nobody is there to read it; the log tells it from others."""
     return _response(400, "the connection ended before the body did")
-
-
-async def _unexpected(_: Request, __: Exception) -> JSONResponse:
-    """Say nothing of the cause, which the log has."""
-    return _response(500, "an error in the service; its log says more")

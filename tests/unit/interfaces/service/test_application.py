@@ -300,6 +300,11 @@ def test_an_error_in_the_service_tells_nothing_of_its_cause(
 ) -> None:
     with service(small_bundle.path) as client:
         monkeypatch.setattr("binsight.interfaces.service.model.Model.tell", lambda *_, **__: 1 / 0)
-        response = client.post("/v1/classify", content=b"x", headers=JPEG)
+        named = {**JPEG, "X-Request-ID": "mine"}
+        response = client.post("/v1/classify", content=b"x", headers=named)
         assert "division" not in refused(response, 500)
-        assert 'status="500"} 1.0' in client.get("/metrics").text
+        assert response.headers["x-request-id"] == "mine"
+        figures = client.get("/metrics").text
+        assert 'status="500"} 1.0' in figures
+        took = 'binsight_request_seconds_sum{route="/v1/classify"} '
+        assert float(figures.partition(took)[2].split()[0]) > 0
