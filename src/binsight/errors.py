@@ -93,7 +93,20 @@ class UsageError(BinsightError, ValueError):
 
 
 class ImageError(BinsightError, ValueError):
-    """One photo cannot be used."""
+    """One photo cannot be used.
+
+    Args:
+        reason: why, without the photo's name.
+        name: what the photo is called, if anything.
+    """
+
+    def __init__(self, reason: str, name: str = "") -> None:
+        super().__init__(reason, name)
+        self.reason = reason
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}" if self.name else self.reason
 
 
 class UnreadableImageError(ImageError):

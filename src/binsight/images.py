@@ -113,8 +113,9 @@ def decode(
         name, data = name or f"{len(source)} bytes", bytes(source)
     elif not isinstance(source, str | os.PathLike):
         raise UnreadableImageError(
-            f"{name or 'photo'} is of type {type(source).__name__}; give a path, the bytes of a "
-            "file (such as file.read()), a PIL image or a uint8 array"
+            f"of type {type(source).__name__}; give a path, the bytes of a file (such as "
+            "file.read()), a PIL image or a uint8 array",
+            name or "photo",
         )
     else:
         name, data = name or str(source), read_file(source, limits=limits, name=name)
@@ -138,16 +139,16 @@ def read_file(
     try:
         # A pipe or device could block or never end.
         if Path(path).exists() and not Path(path).is_file():
-            raise UnreadableImageError(f"{name}: not a regular file")
+            raise UnreadableImageError("not a regular file", name)
         with Path(path).open("rb") as file:
             data = file.read(limits.max_bytes + 1)
     except ImageError:
         raise
     except OSError as error:
         hint = "; download it first" if "://" in name else ""
-        raise UnreadableImageError(f"{name}: {error.strerror or error}{hint}") from error
+        raise UnreadableImageError(f"{error.strerror or error}{hint}", name) from error
     except ValueError as error:  # a path that no file can have
-        raise UnreadableImageError(f"{name}: {error}") from error
+        raise UnreadableImageError(str(error), name) from error
     _check_bytes(name, data, limits)
     return data
 
@@ -165,21 +166,21 @@ def upright_size(data: bytes, *, name: str | None = None) -> tuple[int, int]:
         return image.size[::-1] if turned else image.size
 
 
-def usual_suffix(data: bytes, *, name: str | None = None) -> str:
+def usual_suffix(data: bytes) -> str:
     """Suffix for an encoded photo, such as ``.jpg``, by its content and not by any name.
 
     Raises:
         ImageError: as `decode`, as far as the header shows it.
     """
-    with _opened(name or f"{len(data)} bytes", data) as image:
+    with _opened(f"{len(data)} bytes", data) as image:
         return SUFFIX_OF[image.format or ""]
 
 
 def _check_bytes(name: str, data: bytes, limits: ImageLimits) -> None:
     if not data:
-        raise UnreadableImageError(f"{name}: the file is empty")
+        raise UnreadableImageError("the file is empty", name)
     if len(data) > limits.max_bytes:
-        raise ImageTooLargeError(f"{name}: more than {limits.max_bytes:,} bytes; shrink the photo")
+        raise ImageTooLargeError(f"more than {limits.max_bytes:,} bytes; shrink the photo", name)
 
 
 def _from_bytes(name: str, data: bytes, min_side: int | None, limits: ImageLimits) -> Image.Image:
@@ -216,14 +217,14 @@ def _refusing(name: str, *, is_heic: bool = False) -> Iterator[None]:
         raise
     except Image.DecompressionBombError as error:
         raise ImageTooLargeError(
-            f"{name}: more pixels than can be opened safely; shrink the photo"
+            "more pixels than can be opened safely; shrink the photo", name
         ) from error
     except UnidentifiedImageError as error:
         reason = HEIC if is_heic else "not an image that can be read"
-        raise UnreadableImageError(f"{name}: {reason}") from error
+        raise UnreadableImageError(reason, name) from error
     # Pillow's decoders raise nearly anything on broken input; one photo must not end a batch.
     except Exception as error:
-        raise UnreadableImageError(f"{name}: broken image ({error})") from error
+        raise UnreadableImageError(f"broken image ({error})", name) from error
 
 
 class _Quiet:
@@ -258,11 +259,10 @@ PILLOW_IS_QUIET = _Quiet()
 def _check_pixels(name: str, size: tuple[int, int], limits: ImageLimits) -> None:
     width, height = size
     if width < 1 or height < 1:
-        raise UnreadableImageError(f"{name}: the image has no pixels")
+        raise UnreadableImageError("the image has no pixels", name)
     if width * height > limits.max_pixels:
         raise ImageTooLargeError(
-            f"{name}: {width} x {height} is more than {limits.max_pixels:,} pixels; "
-            "shrink the photo"
+            f"{width} x {height} is more than {limits.max_pixels:,} pixels; shrink the photo", name
         )
 
 
@@ -304,7 +304,7 @@ def _from_deep(name: str, image: Image.Image) -> Image.Image:
     """16-bit greyscale to 8 bits; Pillow's own conversion clips at 255."""
     if not image.mode.startswith("I;16"):
         raise UnreadableImageError(
-            f"{name}: greyscale of mode {image.mode} has no known range; convert it to 8 or 16 bits"
+            f"greyscale of mode {image.mode} has no known range; convert it to 8 or 16 bits", name
         )
     clear = image.info.get("transparency")  # of a PNG: the one grey that is not there
     deep = np.asarray(image)
@@ -319,14 +319,12 @@ def _from_deep(name: str, image: Image.Image) -> Image.Image:
 
 def _from_array(name: str, array: np.ndarray, limits: ImageLimits) -> Image.Image:
     if array.dtype != np.uint8:
-        raise UnreadableImageError(
-            f"{name} has dtype {array.dtype}; give uint8 values from 0 to 255"
-        )
+        raise UnreadableImageError(f"dtype {array.dtype}; give uint8 values from 0 to 255", name)
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in {3, 4})):
         raise UnreadableImageError(
-            f"{name} has shape {array.shape}; give (height, width) or (height, width, 1, 3 or 4)"
+            f"shape {array.shape}; give (height, width) or (height, width, 1, 3 or 4)", name
         )
     _check_pixels(name, (array.shape[1], array.shape[0]), limits)
     return _upright_rgb(name, Image.fromarray(np.ascontiguousarray(array)))

@@ -312,7 +312,7 @@ def _inspect(root: Path, row: Listed, near: bool) -> _Seen | Problem:
         image = decode(data, min_side=64, name=row.path)
         width, height = upright_size(data, name=row.path)
     except ImageError as error:
-        return Problem(row.path, str(error).removeprefix(f"{row.path}: "))
+        return Problem(row.path, error.reason)
     photo = Photo(
         path=row.path,
         label=row.label,

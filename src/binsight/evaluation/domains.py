@@ -235,12 +235,7 @@ def _content(photo: Path) -> str:
 def _unreadable(shown: Sequence[Listed], heard: Heard) -> list[Problem]:
     paths = [shown[place].path for place in np.flatnonzero(~heard.read_n).tolist()]
     found = zip(paths, heard.errors, strict=True)
-    return [Problem(path, _reason(str(error), path)) for path, error in found]
-
-
-def _reason(message: str, path: str) -> str:
-    """What an error says after the path, which it names from the root of the file system."""
-    return message.rpartition(f"{path}: ")[2]
+    return [Problem(path, error.reason) for path, error in found]
 
 
 def _known(

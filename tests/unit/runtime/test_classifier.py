@@ -227,7 +227,7 @@ def test_what_is_no_photo_is_an_error_of_its_own(small: Classifier) -> None:
             "UnreadableImageError",
             "Prediction",
         ]
-        assert f"is of type {kind}; give a path, the bytes" in str(answers[1])
+        assert f"of type {kind}; give a path, the bytes" in str(answers[1])
     with pytest.raises(UnreadableImageError, match="download it first"):
         small.classify("https://example.org/a.jpg")
     for single in ("photo.jpg", b"bytes", Path("photo.jpg"), photo):

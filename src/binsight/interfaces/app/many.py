@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from binsight import Bins
+from binsight.interfaces.deciding import decided
 from binsight.interfaces.spreadsheets import csv_line, plain
 
 from . import one, parts, words
@@ -56,11 +57,8 @@ def as_csv(classes: Sequence[str], seen: Sequence[Seen], where: Sequence[str]) -
 
 
 def _bin(desk: Desk, seen: Seen, bins: Bins | None) -> str:
-    if bins is None:
-        return ""
-    told = seen.prediction
-    threshold = desk.classifier.metadata.threshold
-    return bins.decide(told.probs, threshold=threshold, strange=told.strange).name
+    decision = decided(desk.classifier, bins, seen.prediction)
+    return decision.name if decision else ""
 
 
 def _label(seen: Seen) -> str:

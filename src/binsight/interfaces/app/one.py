@@ -7,6 +7,7 @@ import streamlit as st
 from binsight import Bins
 from binsight.errors import CorrectionError
 from binsight.explain.overlay import overlay
+from binsight.interfaces.deciding import decided
 from binsight.runtime import Prediction
 
 from . import parts, words
@@ -61,11 +62,7 @@ def _answer(desk: Desk, prediction: Prediction) -> str:
 
 
 def _bin(desk: Desk, prediction: Prediction, bins: Bins) -> str:
-    decision = bins.decide(
-        prediction.probs,
-        threshold=desk.classifier.metadata.threshold,
-        strange=prediction.strange,
-    )
+    decision = decided(desk.classifier, bins, prediction)
     if decision.bin is None:
         if prediction.strange:
             return parts.bin_card(None, "It is like nothing that I have learned.")

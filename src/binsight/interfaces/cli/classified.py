@@ -37,9 +37,7 @@ class Classified:
     @property
     def error(self) -> str:
         """Why the photo could not be read, without its path; empty if it was."""
-        if not isinstance(self.answer, ImageError):
-            return ""
-        return str(self.answer).removeprefix(f"{self.path}: ")
+        return self.answer.reason if isinstance(self.answer, ImageError) else ""
 
     def best(self, number: int) -> list[tuple[str, float]]:
         """The most probable classes and their probabilities, the best first."""

@@ -11,12 +11,13 @@ from typing import Annotated
 
 import typer
 
-from binsight.bins import Bins, load_fitting_bins
+from binsight.bins import Bins
 from binsight.errors import ImageError, UsageError
+from binsight.interfaces.deciding import bins_for, decided
 from binsight.runtime import Classifier
 
 from .classified import Classified, CsvLines, JsonLines, Lines
-from .models import ModelOption
+from .models import BinsOption, ModelOption
 from .photo_paths import count, photo_paths
 from .progress import reporting
 from .sorting import Sorter
@@ -32,10 +33,7 @@ def classify(
         list[Path], typer.Argument(help="Photos, and folders of them.", readable=False)
     ],
     model: ModelOption = None,
-    bins: Annotated[
-        str | None,
-        typer.Option(metavar="FILE|NAME", help="Say which bin, by a bins.toml or e.g. berlin."),
-    ] = None,
+    bins: BinsOption = None,
     top: Annotated[
         int | None, typer.Option(metavar="N", help="Show the N most probable classes.")
     ] = None,
@@ -78,11 +76,6 @@ def _check_options(top: int | None, *, as_json: bool, as_csv: bool) -> None:
         raise UsageError("--csv has a column for every class already; leave out --top")
 
 
-def bins_for(classifier: Classifier, bins: str | None) -> Bins | None:
-    """Bins that know all of the model's classes, before the first photo is looked at."""
-    return None if bins is None else load_fitting_bins(bins, classifier.classes)
-
-
 def _sorter(
     folder: Path, classifier: Classifier, rules: Bins | None, photos: Sequence[Path]
 ) -> Sorter:
@@ -114,14 +107,8 @@ def _classified(
         if isinstance(answer, ImageError):
             yield Classified(path, answer)
             continue
-        decision = None
         name = answer.label if answer.sure else None
-        if rules:
-            decision = rules.decide(
-                answer.probs,
-                threshold=classifier.metadata.threshold,
-                strange=answer.strange,
-            )
+        if decision := decided(classifier, rules, answer):
             name = decision.bin.name if decision.bin else None
         try:
             copy = sorter.copy(path, name) if sorter else None

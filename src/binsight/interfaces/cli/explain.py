@@ -183,7 +183,7 @@ def _explain(
         one.explanation = explain_with(explainer, one.path, label)
         picture = overlay(decode(one.path), one.explanation)
     except ImageError as error:
-        one.error = str(error).removeprefix(f"{one.path}: ")
+        one.error = error.reason
     else:
         write_picture(target, picture)
         one.overlay = target

@@ -10,20 +10,17 @@ import typer
 
 from binsight.cpus import available_cpus
 from binsight.images import ImageLimits
+from binsight.interfaces.service.settings import MEGAPIXEL, MIB, Settings
 
 from .extras import needs_extra
-from .models import ModelOption
+from .models import BinsOption, ModelOption
 
 ENVIRONMENT = {"auto_envvar_prefix": "BINSIGHT"}
-MIB = 1024 * 1024
 
 
 def serve(
     model: ModelOption = None,
-    bins: Annotated[
-        str | None,
-        typer.Option(metavar="FILE|NAME", help="Say which bin, by a bins.toml or e.g. berlin."),
-    ] = None,
+    bins: BinsOption = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is all.")] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)
@@ -41,11 +38,19 @@ def serve(
     ] = None,
     waiting: Annotated[
         int, typer.Option(help="Requests that may wait; others get a 503.", min=0)
-    ] = 8,
-    max_photos: Annotated[int, typer.Option(help="Photos in one request.", min=1)] = 16,
-    max_photo_mib: Annotated[int, typer.Option(help="MiB of one photo.", min=1)] = 16,
-    max_request_mib: Annotated[int, typer.Option(help="MiB of one request.", min=1)] = 64,
-    max_megapixels: Annotated[int, typer.Option(help="Million pixels of one photo.", min=1)] = 50,
+    ] = Settings.waiting,
+    max_photos: Annotated[
+        int, typer.Option(help="Photos in one request.", min=1)
+    ] = Settings.max_photos,
+    max_photo_mib: Annotated[int, typer.Option(help="MiB of one photo.", min=1)] = (
+        Settings.limits.max_bytes // MIB
+    ),
+    max_request_mib: Annotated[int, typer.Option(help="MiB of one request.", min=1)] = (
+        Settings.max_request_bytes // MIB
+    ),
+    max_megapixels: Annotated[int, typer.Option(help="Million pixels of one photo.", min=1)] = (
+        Settings.limits.max_pixels // MEGAPIXEL
+    ),
     grace: Annotated[
         int, typer.Option(help="Seconds that running requests have when it stops.", min=0)
     ] = 30,
@@ -56,7 +61,6 @@ def serve(
     """
     with needs_extra("serve"):
         from binsight.interfaces.service.server import run
-        from binsight.interfaces.service.settings import Settings
         from binsight.interfaces.service.tokens import read_tokens
 
     settings = Settings(
@@ -64,7 +68,7 @@ def serve(
         bins=bins,
         corrections=corrections,
         tokens=read_tokens(token_file, os.environ),
-        limits=ImageLimits(max_bytes=max_photo_mib * MIB, max_pixels=max_megapixels * 1_000_000),
+        limits=ImageLimits(max_bytes=max_photo_mib * MIB, max_pixels=max_megapixels * MEGAPIXEL),
         max_photos=max_photos,
         max_request_bytes=max_request_mib * MIB,
         workers=workers or available_cpus(),

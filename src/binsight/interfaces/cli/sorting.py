@@ -71,7 +71,7 @@ class Sorter:
             return self._namesakes.setdefault(place, _Namesakes(place)).copy(photo)
         except OSError as error:
             if not os.path.lexists(photo):
-                raise UnreadableImageError(f"{photo}: gone before it was copied") from error
+                raise UnreadableImageError("gone before it was copied", str(photo)) from error
             raise UsageError(f"cannot copy {photo} to {folder}: {error.strerror}") from error
 
 

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from binsight.errors import UsageError
+from binsight.interfaces.deciding import bins_for
+from binsight.interfaces.watch.scene import SceneOptions
 from binsight.runtime import Classifier
 
-from .classify import bins_for
 from .extras import needs_extra
-from .models import ModelOption
+from .models import BinsOption, ModelOption
 from .sorting import is_inside
 from .terminal import printable
 
@@ -41,10 +42,7 @@ def watch(
         str, typer.Argument(help="A camera (0, /dev/video0), rtsp:// URL, video or folder.")
     ],
     model: ModelOption = None,
-    bins: Annotated[
-        str | None,
-        typer.Option(metavar="FILE|NAME", help="Say which bin, by a bins.toml or e.g. berlin."),
-    ] = None,
+    bins: BinsOption = None,
     pictures: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep the picture of each event in DIR.")
     ] = None,
@@ -55,18 +53,22 @@ def watch(
     existing: Annotated[
         bool, typer.Option("--existing", help="Folder: also take photos that are there already.")
     ] = False,
-    still: Annotated[float, typer.Option(help="Seconds without motion before an answer.")] = 1.0,
-    area: Annotated[float, typer.Option(help="The smallest thing, as share of the view.")] = 0.02,
+    still: Annotated[float, typer.Option(help="Seconds without motion before an answer.")] = (
+        SceneOptions.still_s
+    ),
+    area: Annotated[float, typer.Option(help="The smallest thing, as share of the view.")] = (
+        SceneOptions.area
+    ),
     level: Annotated[
         float, typer.Option(help="Change of a pixel that counts, in grey levels of 255.")
-    ] = 25.0,
+    ] = SceneOptions.level,
     rate: Annotated[float, typer.Option(help="Pictures a second to look at.")] = 5.0,
     learn: Annotated[
         float, typer.Option(help="Seconds in which the empty scene follows the light.")
-    ] = 60.0,
+    ] = SceneOptions.learn_s,
     settle: Annotated[
         float, typer.Option(help="Seconds after which a thing belongs to the scene.")
-    ] = 300.0,
+    ] = SceneOptions.settle_s,
     mqtt: Annotated[
         str | None,
         typer.Option(metavar="URL", help="Also send events to mqtt://USER@HOST:PORT/TOPIC."),
@@ -92,7 +94,6 @@ def watch(
         import av  # noqa: F401
         import paho.mqtt  # noqa: F401
         import watchdog  # noqa: F401
-    from binsight.interfaces.watch.scene import SceneOptions
     from binsight.interfaces.watch.source import Kind, source_of
     from binsight.interfaces.watch.teller import Teller
     from binsight.interfaces.watch.watching import stopping, watch_folder, watch_view

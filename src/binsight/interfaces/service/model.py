@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from binsight.bins import Bins, load_fitting_bins
+from binsight.bins import Bins
 from binsight.errors import BinsightError, ImageError, ImageTooLargeError, UnexplainableError
 from binsight.explain import BundleExplainer, explain_with
 from binsight.explain.overlay import overlay
 from binsight.images import decode
+from binsight.interfaces.deciding import bins_for, decided
 from binsight.runtime import Classifier, Prediction, bundle_path
 
 from .bodies import Sent
@@ -76,10 +77,9 @@ class Model:
             if heatmap:
                 values["heatmap"] = self._heatmap(sent)
         except ImageError as error:
-            return Told(_problem_values(sent, error), error)
-        if self.bins:
-            threshold = self.classifier.metadata.threshold
-            decision = self.bins.decide(answer.probs, threshold=threshold, strange=answer.strange)
+            wrong = problem(status_of(error), error.reason).model_dump()
+            return Told({"name": sent.name, "error": wrong}, error)
+        if decision := decided(self.classifier, self.bins, answer):
             values["bin"] = decision.to_dict()
         return Told(values, answer)
 
@@ -111,11 +111,6 @@ def _jpeg(picture: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def _problem_values(sent: Sent, error: ImageError) -> dict[str, Any]:
-    detail = str(error).removeprefix(f"{len(sent.data)} bytes: ")
-    return {"name": sent.name, "error": problem(status_of(error), detail).model_dump()}
-
-
 def load_model(settings: Settings) -> Model:
     """Load a bundle, and let it answer once.
 
@@ -124,8 +119,7 @@ def load_model(settings: Settings) -> Model:
         BinsError: the bins cannot be used, or lack one of its classes.
     """
     classifier = Classifier(settings.model, threads=THREADS, limits=settings.limits)
-    named = settings.bins
-    bins = None if named is None else load_fitting_bins(named, classifier.classes)
+    bins = bins_for(classifier, settings.bins)
     try:
         explainer: BundleExplainer | UnexplainableError = BundleExplainer(classifier)
     except UnexplainableError as error:

@@ -9,10 +9,11 @@ from binsight.cpus import available_cpus
 from binsight.errors import UsageError
 from binsight.images import ImageLimits
 
-__all__ = ["Settings"]
+__all__ = ["MEGAPIXEL", "MIB", "Settings"]
 
 MIB = 1024 * 1024
-LIMITS = ImageLimits(max_bytes=16 * MIB, max_pixels=50_000_000)
+MEGAPIXEL = 1_000_000
+LIMITS = ImageLimits(max_bytes=16 * MIB, max_pixels=50 * MEGAPIXEL)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from binsight.bins import Bins, Decision
 from binsight.errors import ImageError, UsageError
 from binsight.files import replacing
 from binsight.images import read_file
+from binsight.interfaces.deciding import decided
 from binsight.runtime import Classifier, Prediction
 
 from .event import Event, new_id, photo_id
@@ -79,8 +80,7 @@ class Teller:
         except ImageError as error:
             if retry(path) or not path.exists():
                 return
-            reason = str(error).removeprefix(f"{len(data)} bytes: ").removeprefix(f"{path}: ")
-            answer = type(error)(f"{path}: {reason}")
+            answer = type(error)(error.reason, str(path))
         if self.unsure is not None and isinstance(answer, Prediction) and not answer.sure:
             # Cameras begin to count anew, and several have the same names.
             digest = hashlib.sha256(data).hexdigest()
@@ -116,10 +116,9 @@ class Teller:
         self.counts["error" if error else "sure" if event.sure else "not sure"] += 1
 
     def _decision(self, answer: Prediction | ImageError) -> Decision | None:
-        if self.bins is None or isinstance(answer, ImageError):
+        if isinstance(answer, ImageError):
             return None
-        threshold = self.classifier.metadata.threshold
-        return self.bins.decide(answer.probs, threshold=threshold, strange=answer.strange)
+        return decided(self.classifier, self.bins, answer)
 
 
 def _save(rgb_hwc_u8: NDArray[np.uint8], path: Path) -> Path:
