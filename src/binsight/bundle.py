@@ -25,6 +25,7 @@ import hashlib
 import json
 import unicodedata
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -54,6 +55,8 @@ __all__ = [
     "class_name",
     "describe",
     "digest_of",
+    "first_mistake",
+    "now",
     "parse_metadata",
     "read_verified",
     "write_bundle",
@@ -213,7 +216,7 @@ class Metadata(BaseModel):
 
     model_config = Strict
 
-    format_version: Literal[1, 2, 3, 4] = 4
+    format_version: Annotated[int, Field(strict=True, ge=1, le=FORMAT_VERSION)] = FORMAT_VERSION
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
     preprocess: PreprocessSpec
     architecture: str
@@ -230,6 +233,11 @@ class Metadata(BaseModel):
     created: str
     lineage: tuple[Taught, ...] = ()
     reduced: Reduced | None = None
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What the graph gives, in this order."""
+        return (*OUTPUTS, NOVELTY) if self.novelty else OUTPUTS
 
     @field_validator("classes")
     @classmethod
@@ -320,9 +328,18 @@ def parse_metadata(path: Path, custom: Mapping[str, str]) -> Metadata:
     try:
         return Metadata.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise NotABundleError(f"{path}: broken description ({where}: {first['msg']})") from error
+        raise NotABundleError(f"{path}: broken description ({first_mistake(error)})") from error
+
+
+def first_mistake(error: ValidationError) -> str:
+    """The first thing that is wrong with a description: where, and what."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
+def now() -> str:
+    """The time as descriptions hold it: ISO 8601, UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _json_object(path: Path, text: str | None) -> dict[str, Any]:

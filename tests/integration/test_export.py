@@ -21,7 +21,8 @@ import binsight.export.onnx as exporting  # noqa: E402
 from binsight.bundle import Metadata, read_verified  # noqa: E402
 from binsight.calibration import choose_threshold, fit_temperature  # noqa: E402
 from binsight.errors import CatalogError, DataError, ParityError, RunError, SplitError  # noqa: E402
-from binsight.evaluation.scoring import score_bundle  # noqa: E402
+from binsight.evaluation.asking import BundleModel  # noqa: E402
+from binsight.evaluation.scoring import score  # noqa: E402
 from binsight.export.onnx import export_bundle  # noqa: E402
 from binsight.files import file_digest  # noqa: E402
 from binsight.learned import Learned  # noqa: E402
@@ -181,7 +182,7 @@ def test_calibration_is_that_of_the_validation_part(
     logits = reference.logits_nc.numpy()
     assert exported.metadata.temperature == pytest.approx(fit_temperature(logits, labels), rel=1e-3)
     paths = tuple(map(str, validation.files))
-    scored = score_bundle(Classifier(exported.path, threads=1), paths, validation)
+    scored = score(BundleModel(Classifier(exported.path, threads=1)), paths, validation)
     metrics, threshold = exported.metadata.metrics, exported.metadata.threshold
     assert metrics["val_accuracy"] == pytest.approx(scored.correct_n.mean())
     novelty = exported.metadata.novelty

@@ -7,7 +7,6 @@ picture is `duplicates`'.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
 from collections import Counter
@@ -22,10 +21,9 @@ from PIL import Image
 from binsight.bundle import class_name
 from binsight.cpus import available_cpus
 from binsight.errors import CatalogError, ImageError
-from binsight.files import replacing
 from binsight.images import HEIC_SUFFIXES, PHOTO_SUFFIXES, decode, read_file, upright_size
 
-from .tables import read_table
+from .tables import read_table, write_table
 
 __all__ = [
     "Catalog",
@@ -35,7 +33,6 @@ __all__ = [
     "common_root",
     "is_table",
     "list_photos",
-    "read_catalog",
     "scan",
     "write_catalog",
 ]
@@ -340,37 +337,5 @@ def _with_groups(seen: Sequence[_Seen], *, near: bool) -> tuple[Photo, ...]:
 
 def write_catalog(path: Path, catalog: Catalog) -> None:
     """Write ``catalog.csv``: path, label, bytes, width, height, sha256, group."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows([getattr(photo, name) for name in COLUMNS] for photo in catalog.photos)
-
-
-def read_catalog(path: Path, root: Path) -> Catalog:
-    """Read what `write_catalog` wrote, without touching the photos.
-
-    Raises:
-        CatalogError: not such a file.
-    """
-    rows = _read_rows(path, required=COLUMNS)
-    if not rows:
-        raise CatalogError(f"{path}: no photos are listed")
-    for number, row in enumerate(rows, start=2):
-        if not all(row[name] for name in COLUMNS) or _escapes(row["path"]):
-            raise CatalogError(f"{path}, line {number}: not a row of a catalog")
-    try:
-        photos = tuple(
-            Photo(
-                path=row["path"],
-                label=row["label"],
-                bytes=int(row["bytes"]),
-                width=int(row["width"]),
-                height=int(row["height"]),
-                sha256=row["sha256"],
-                group=int(row["group"]),
-            )
-            for row in rows
-        )
-    except (TypeError, ValueError) as error:
-        raise CatalogError(f"{path}: not a catalog ({error})") from error
-    return Catalog(root, photos)
+    rows = ([getattr(photo, name) for name in COLUMNS] for photo in catalog.photos)
+    write_table(path, COLUMNS, rows)

@@ -12,17 +12,15 @@ Only ``path`` and ``decision`` have to be there. Finding such labels is left to
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from binsight.bundle import class_name
 from binsight.errors import CorrectionError
-from binsight.files import replacing
 
 from .catalog import Catalog, Photo
-from .tables import read_table
+from .tables import read_table, write_table
 
 __all__ = [
     "DROP",
@@ -178,9 +176,9 @@ def _issue(row: Mapping[str, str | None], where: str) -> LabelIssue:
 
 def write_label_issues(file: Path, issues: Iterable[LabelIssue]) -> None:
     """Write ``path,label,suggested,score,decision``; scores carry four digits after the point."""
-    with replacing(file) as temporary, temporary.open("w", encoding="utf-8", newline="") as opened:
-        writer = csv.writer(opened, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for one in issues:
-            score = "" if one.score is None else f"{one.score:.4f}"
-            writer.writerow((one.path, one.label, one.suggested, score, one.decision))
+    write_table(file, COLUMNS, map(_row, issues))
+
+
+def _row(one: LabelIssue) -> tuple[str, ...]:
+    score = "" if one.score is None else f"{one.score:.4f}"
+    return one.path, one.label, one.suggested, score, one.decision

@@ -6,7 +6,6 @@ same folder gives the same split on every machine and with every version of ever
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import re
 from collections import Counter, defaultdict
@@ -16,10 +15,9 @@ from functools import cached_property
 from pathlib import Path
 
 from binsight.errors import SplitError
-from binsight.files import replacing
 
 from .catalog import Catalog, Photo
-from .tables import read_table
+from .tables import read_table, write_table
 
 __all__ = [
     "COLUMNS",
@@ -383,12 +381,12 @@ def _without_straddling(catalog: Catalog, listed: Mapping[str, str]) -> dict[str
 
 def write_split(path: Path, split: Split) -> None:
     """Write ``split.csv``: path, label, part, group, seed, catalog (its digest)."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for name, part in split.part_of.items():
-            row = (name, split.label_of[name], part, split.group_of[name])
-            writer.writerow((*row, split.seed, split.catalog_digest))
+    of_all = (split.seed, split.catalog_digest)
+    rows = (
+        (name, split.label_of[name], part, split.group_of[name], *of_all)
+        for name, part in split.part_of.items()
+    )
+    write_table(path, COLUMNS, rows)
 
 
 def read_split(path: Path) -> Split:

@@ -1,15 +1,16 @@
-"""Tables that people may have edited: CSV files in UTF-8, as a spreadsheet saves them."""
+"""Tables that people may edit: CSV files in UTF-8, as a spreadsheet saves them."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from binsight.errors import BinsightError
+from binsight.files import replacing
 
-__all__ = ["Table", "read_table"]
+__all__ = ["Table", "read_table", "write_table"]
 
 
 @dataclass(frozen=True)
@@ -52,3 +53,11 @@ def read_table(
         raise error(f"{path}: {cause.strerror or cause}") from cause
     except (UnicodeDecodeError, csv.Error) as cause:
         raise error(f"{path}: not {what} ({cause})") from cause
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Replace ``path`` by a CSV with Unix line ends."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)

@@ -5,17 +5,16 @@ It checks its own shapes. Running a model is left to the caller, measuring to `m
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from binsight.data.tables import read_table
+from binsight.data.tables import read_table, write_table
 from binsight.errors import TrainingError
-from binsight.files import replacing
 
 __all__ = ["Answered", "Scored", "Strange", "read_predictions", "write_predictions"]
 
@@ -181,14 +180,12 @@ def write_predictions(path: Path, scored: Scored, strange: Strange | None = None
     Labels are class names, and empty for strange photos; numbers carry six digits after the
     point. Columns ``sure`` (0 or 1) and ``novelty`` follow where the model says so.
     """
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        header = ["path", "label", "predicted", "confidence"]
-        also = [name for name in ("sure", "novelty") if getattr(scored, f"{name}_n") is not None]
-        writer.writerow(header + [f"{PREFIX}{name}" for name in scored.classes] + also)
-        writer.writerows(_rows(scored, [scored.classes[label] for label in scored.labels_n]))
-        if strange is not None:
-            writer.writerows(_rows(strange, [""] * len(strange)))
+    also = [name for name in ("sure", "novelty") if getattr(scored, f"{name}_n") is not None]
+    shares = (f"{PREFIX}{name}" for name in scored.classes)
+    rows = _rows(scored, [scored.classes[label] for label in scored.labels_n])
+    more = _rows(strange, [""] * len(strange)) if strange is not None else ()
+    columns = ["path", "label", "predicted", "confidence", *shares, *also]
+    write_table(path, columns, chain(rows, more))
 
 
 def _rows(answered: Answered, labels: Sequence[str]) -> Iterator[list[str]]:

@@ -18,18 +18,16 @@ from binsight.errors import ImageError
 from binsight.images import ImageSource
 from binsight.model.network import Network
 from binsight.preprocess import PreprocessSpec, load
-from binsight.runtime import Classifier
 from binsight.runtime.batches import answer_each
 from binsight.training.checkpoints import best_network
 from binsight.training.run import Run
 
-from .asking import Answer, BundleModel, Model, Progress, hear
+from .asking import Answer, Model, Progress, hear
 from .scored import Scored
 
 __all__ = [
     "RunModel",
     "score",
-    "score_bundle",
     "score_run",
 ]
 
@@ -111,14 +109,3 @@ def score_run(
 ) -> Scored:
     """What the best checkpoint of a run says, without calibration."""
     return score(RunModel(run), paths, photos, progress=progress)
-
-
-def score_bundle(
-    classifier: Classifier,
-    paths: tuple[str, ...],
-    photos: LabelledPhotos,
-    *,
-    progress: Progress | None = None,
-) -> Scored:
-    """What a bundle says, calibrated as it is."""
-    return score(BundleModel(classifier), paths, photos, progress=progress)

@@ -8,8 +8,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from binsight.bundle import INPUT, digest_of, read_verified
-from binsight.errors import AlteredBundleError, NotABundleError, UnexplainableError, UsageError
+from binsight.bundle import INPUT
+from binsight.errors import NotABundleError, UnexplainableError, UsageError
 from binsight.images import DEFAULT_LIMITS, ImageLimits, ImageSource, decode
 from binsight.preprocess import PreprocessSpec, load, square_in_photo
 from binsight.runtime import Classifier
@@ -73,9 +73,7 @@ class BundleExplainer:
         from binsight.teaching.graph import read_head
 
         self._classifier = classifier
-        data = read_verified(classifier.path)
-        if digest_of(data) != classifier.digest:
-            raise AlteredBundleError(f"{classifier.path}: replaced since it was loaded; try again")
+        data = classifier.data()
         try:
             self._head = read_head(classifier.path, data)
         except NotABundleError as error:

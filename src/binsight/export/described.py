@@ -17,9 +17,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
-from binsight.bundle import Novelty, Parity, Precision, Sha256, Share, Strict
+from binsight.bundle import Novelty, Parity, Precision, Sha256, Share, Strict, first_mistake
 from binsight.errors import AlteredBundleError, NotABundleError
-from binsight.files import write_text
+from binsight.files import file_digest, write_text
 from binsight.preprocess import PreprocessSpec
 
 __all__ = [
@@ -34,7 +34,6 @@ __all__ = [
 ]
 
 FormatName = Literal["onnx", "litert", "tensorrt", "coreml", "executorch"]
-BLOCK = 1 << 20
 
 
 class Description(BaseModel):
@@ -114,9 +113,7 @@ def read_description(path: Path) -> Description:
             "both together, or export it again"
         ) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise NotABundleError(f"{sidecar}: broken description ({where}: {first['msg']})") from error
+        raise NotABundleError(f"{sidecar}: broken description ({first_mistake(error)})") from error
     if digest_of_path(path) != description.digest:
         raise AlteredBundleError(f"{path}: altered or damaged since it was written; get it again")
     return description
@@ -124,14 +121,12 @@ def read_description(path: Path) -> Description:
 
 def digest_of_path(path: Path) -> str:
     """SHA-256 of a file; of a folder, that of its files' names and contents in order."""
-    digest = hashlib.sha256()
     if not path.is_dir():
-        _add(digest, path)
-        return digest.hexdigest()
+        return file_digest(path)
+    digest = hashlib.sha256()
     for file in _files_below(path):
-        inner = hashlib.sha256()
-        _add(inner, file)
-        digest.update(f"{file.relative_to(path).as_posix()}\0{inner.hexdigest()}\n".encode())
+        name = file.relative_to(path).as_posix()
+        digest.update(f"{name}\0{file_digest(file)}\n".encode())
     return digest.hexdigest()
 
 
@@ -163,9 +158,3 @@ def put_in_place(out: Path) -> Iterator[Path]:
 
 def _files_below(folder: Path) -> list[Path]:
     return sorted(file for file in folder.rglob("*") if file.is_file())
-
-
-def _add(digest: hashlib._Hash, file: Path) -> None:
-    with file.open("rb") as opened:
-        while block := opened.read(BLOCK):
-            digest.update(block)

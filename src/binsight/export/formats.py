@@ -15,13 +15,12 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from binsight.bundle import OUTPUTS, Metadata, Precision
+from binsight.bundle import Metadata, Precision, now
 from binsight.errors import MissingExtraError, NotABundleError, UsageError
 from binsight.files import check_writable
 from binsight.runtime import Classifier
@@ -355,7 +354,7 @@ def _described(
         digest=digest,
         parity=None,
         binsight_version=__version__,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=now(),
     )
 
 
@@ -371,7 +370,7 @@ def _of_bundle(classifier: Classifier) -> Description:
         **_taken_over(metadata),
         format="onnx",
         precision=precision_of(classifier.path),
-        outputs=(*OUTPUTS, "novelty") if metadata.novelty else OUTPUTS,
+        outputs=metadata.outputs,
         novelty=metadata.novelty,
         parent=metadata.reduced.parent if metadata.reduced else None,
         digest=classifier.digest,

@@ -20,9 +20,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from binsight.errors import ParityError
 from binsight.model.network import Network, followed_by_norm
 
+from .measured import LARGEST_FALL
+
 __all__ = ["Rounding", "check_rounding", "rounded"]
 
-LARGEST_FALL = 0.005  # of accuracy on validation photos
 Floats = NDArray[np.float32]
 
 
@@ -62,7 +63,7 @@ def rounded(network: Network) -> Network:
             continue
         half = parameter.data.half()
         if not half.isfinite().all():
-            raise ParityError(f"{name}: too large for float16; export with --store fp32")
+            raise ParityError(f"{name}: too large for float16; leave --fp16 out")
         parameter.data = half.float()
     return folded
 
@@ -82,11 +83,11 @@ def check_rounding(before_nc: Floats, after_nc: Floats, labels_n: NDArray[np.int
     changed = int((answers[0] != answers[1]).sum())
     right, still_right = (int((one == labels_n).sum()) for one in answers)
     photos = len(labels_n)
-    if right - still_right > LARGEST_FALL * photos:
+    if right - still_right > LARGEST_FALL["fp16"] * photos:
         raise ParityError(
             f"weights in float16 change {changed} of {photos} labels on validation photos: "
-            f"{right} were right, {still_right} would be; no bundle was written; export with "
-            "--store fp32"
+            f"{right} were right, {still_right} would be; no bundle was written; leave "
+            "--fp16 out"
         )
     return Rounding(changed, right / photos, still_right / photos)
 

@@ -13,6 +13,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from binsight.errors import ParityError
+from binsight.teaching.graph import nodes_for, refill
 
 __all__ = ["HALF", "fold_half", "nodes_of_network", "round_weights", "store_half"]
 
@@ -23,12 +24,7 @@ FEATURES = "feature_map"
 
 def nodes_of_network(graph: Any) -> list[Any]:
     """All nodes that the feature map needs, in the graph's order."""
-    needed, nodes = {FEATURES}, []
-    for node in reversed(graph.node):
-        if needed & set(node.output):
-            needed |= set(node.input)
-            nodes.append(node)
-    return nodes[::-1]
+    return nodes_for(graph, [FEATURES])
 
 
 def round_weights(graph: Any) -> None:
@@ -69,7 +65,7 @@ def store_half(model: Any) -> None:
             stored.append(_in_half(constant))
         else:
             stored.append(constant)
-    _replace(graph, initializer=stored, node=[*casts, *graph.node])
+    refill(graph, initializer=stored, node=[*casts, *graph.node])
 
 
 def fold_half(model: Any) -> None:
@@ -87,18 +83,11 @@ def fold_half(model: Any) -> None:
         for one in graph.initializer
     ]
     nodes = [node for node in graph.node if not set(node.input) & casts.keys()]
-    _replace(graph, initializer=constants, node=nodes)
+    refill(graph, initializer=constants, node=nodes)
 
 
 def _given_to(graph: Any) -> set[str]:
     return {name for node in nodes_of_network(graph) for name in node.input}
-
-
-def _replace(graph: Any, **fields: list[Any]) -> None:
-    for name, kept in fields.items():
-        field = getattr(graph, name)
-        del field[:]
-        field.extend(kept)
 
 
 def _is_large(constant: Any) -> bool:
@@ -112,6 +101,6 @@ def _in_half(constant: Any) -> Any:
     if not np.array_equal(half.astype(np.float32), values):
         raise ParityError(
             f"{constant.name}: changed by the export, so that float16 does not hold it; no bundle "
-            "was written; export with --store fp32"
+            "was written; leave --fp16 out"
         )
     return numpy_helper.from_array(half, constant.name + HALF)

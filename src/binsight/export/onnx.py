@@ -11,7 +11,6 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +27,7 @@ from binsight.bundle import (
     Novelty,
     Parity,
     TrainingData,
+    now,
 )
 from binsight.calibration import fit_temperature, softmax
 from binsight.data.catalog import Catalog
@@ -283,5 +283,5 @@ def _metadata(
         parity=parity,
         binsight_version=__version__,
         licence=licence,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=now(),
     )

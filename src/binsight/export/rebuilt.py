@@ -20,9 +20,10 @@ from onnx import helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn import functional
 
-from binsight.bundle import INPUT, NOVELTY, read_verified
+from binsight.bundle import INPUT, NOVELTY
 from binsight.errors import NotABundleError, ParityError
 from binsight.runtime import Classifier
+from binsight.teaching.graph import nodes_for
 
 __all__ = ["Rebuilt", "outputs_of_bundle", "rebuild"]
 
@@ -32,8 +33,7 @@ Attributes = dict[str, Any]
 
 def outputs_of_bundle(classifier: Classifier) -> tuple[str, ...]:
     """What a converted file shall give: all that a bundle gives but the feature map."""
-    novelty = (NOVELTY,) if classifier.metadata.novelty else ()
-    return ("probs", "embedding", *novelty)
+    return tuple(one for one in classifier.metadata.outputs if one != "feature_map")
 
 
 def rebuild(classifier: Classifier, outputs: Sequence[str]) -> Rebuilt:
@@ -47,7 +47,7 @@ def rebuild(classifier: Classifier, outputs: Sequence[str]) -> Rebuilt:
         NotABundleError: its graph has an operator that is not known here, such as those of int8.
         ParityError: the module does not answer like the bundle.
     """
-    graph = onnx.load_from_string(read_verified(classifier.path)).graph
+    graph = onnx.load_from_string(classifier.data()).graph
     try:
         network = Rebuilt(graph, outputs).eval()
         _check(classifier, network)
@@ -121,16 +121,13 @@ class Rebuilt(nn.Module):
 
 def _needed(graph: Any, outputs: Sequence[str]) -> list[_Step]:
     """The nodes that the outputs depend on, in their order."""
-    wanted, steps = set(outputs), []
-    for node in reversed(graph.node):
-        if not wanted & set(node.output):
-            continue
+    steps = []
+    for node in nodes_for(graph, outputs):
         if node.op_type not in OPERATORS or len(node.output) > 1:
             raise _UnknownOperatorError(node.op_type)
         attributes = {one.name: helper.get_attribute_value(one) for one in node.attribute}
         steps.append(_Step(node.op_type, tuple(node.input), node.output[0], attributes))
-        wanted |= set(node.input)
-    return steps[::-1]
+    return steps
 
 
 def _constant(values: np.ndarray[Any, Any]) -> Any:

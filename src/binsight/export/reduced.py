@@ -15,7 +15,6 @@ import logging
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -24,6 +23,7 @@ import onnx
 from numpy.typing import NDArray
 
 from binsight.bundle import (
+    FORMAT_VERSION,
     INPUT,
     ChosenOn,
     Metadata,
@@ -31,12 +31,13 @@ from binsight.bundle import (
     Precision,
     Reduced,
     describe,
-    read_verified,
+    now,
     write_bundle,
 )
 from binsight.errors import UsageError
 from binsight.preprocess import PreprocessSpec, load
 from binsight.runtime import Classifier
+from binsight.teaching.graph import refill
 
 from .choosing import chosen_anew
 from .formats import BundleRunner, Request, Source, precision_of
@@ -66,7 +67,7 @@ def reduce_bundle(source: Source, out: Path, request: Request) -> Written:
         ParityError: it costs accuracy; nothing was written.
     """
     precision = check_reducible(source.bundle, request.precision)
-    model = onnx.load_from_string(read_verified(source.bundle))
+    model = onnx.load_from_string(source.classifier.data())
     fold_half(model)
     if precision == "fp16":
         round_weights(model.graph)
@@ -182,9 +183,7 @@ def _without_unused(graph: Any) -> list[Any]:
     """Take away the constants that no node uses, such as the memory, and return them."""
     used = {name for node in graph.node for name in node.input}
     taken = [one for one in graph.initializer if one.name not in used]
-    kept = [one for one in graph.initializer if one.name in used]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
+    refill(graph, initializer=[one for one in graph.initializer if one.name in used])
     return taken
 
 
@@ -201,11 +200,11 @@ def _described(
     parent, shown = source.metadata, request.photos
     chosen = _chosen(parent, after, shown, precision)
     changes = chosen | {
-        "format_version": Metadata.model_fields["format_version"].default,
+        "format_version": FORMAT_VERSION,
         "metrics": metrics | chosen["metrics"],
         "parity": parity,
         "binsight_version": __version__,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "created": now(),
         "reduced": Reduced(
             parent=source.digest,
             precision=precision,

@@ -37,9 +37,10 @@ def convert(source: Source, draft: Path, request: Request) -> tuple[str, ...]:
         NotABundleError: the graph has an operator that TensorRT cannot parse.
     """
     require_gpu()
+    from .rebuilt import outputs_of_bundle
     from .typed import typed_model
 
-    outputs = ("probs", "embedding", *(("novelty",) if source.metadata.novelty else ()))
+    outputs = outputs_of_bundle(source.classifier)
     with converting(draft.name):
         model = typed_model(source.classifier, outputs, request.precision, request.calibration)
         size = source.metadata.preprocess.size

@@ -16,9 +16,10 @@ from typing import Any
 
 import onnx
 
-from binsight.bundle import Precision, read_verified
+from binsight.bundle import Precision
 from binsight.errors import NotABundleError, UsageError
 from binsight.runtime import Classifier
+from binsight.teaching.graph import refill
 
 from .network_part import fold_half, nodes_of_network
 from .reduced import Calibration
@@ -86,7 +87,7 @@ def typed_model(
         NotABundleError: an operator that TensorRT's parser does not list.
         UsageError: ``int8`` of a bundle that has no convolution.
     """
-    model = onnx.load_from_string(read_verified(classifier.path))
+    model = onnx.load_from_string(classifier.data())
     fold_half(model)
     network = nodes_of_network(model.graph)
     for number, node in enumerate(model.graph.node):
@@ -112,9 +113,8 @@ def _keep(model: Any, outputs: Sequence[str]) -> None:
     given = {one.name: one for one in graph.output}
     used = {name for node in graph.node for name in node.input}
     constants = [one for one in graph.initializer if one.name in used]
-    del graph.output[:], graph.initializer[:], model.metadata_props[:]
-    graph.output.extend(given[name] for name in outputs)
-    graph.initializer.extend(constants)
+    refill(graph, output=[given[name] for name in outputs], initializer=constants)
+    del model.metadata_props[:]
 
 
 def _halved(model: Any, inside: list[str]) -> Any:

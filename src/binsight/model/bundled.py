@@ -17,7 +17,6 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from binsight.bundle import read_verified
 from binsight.errors import WeightsError
 from binsight.runtime import Classifier
 
@@ -52,7 +51,7 @@ def network_of_bundle(
             f"with --arch {bundle.metadata.architecture}"
         )
     network = build(name, classes=len(bundle.classes), dropout=dropout).eval()
-    graph = onnx.load_from_string(read_verified(bundle.path)).graph
+    graph = onnx.load_from_string(bundle.data()).graph
     try:
         with torch.no_grad():
             _fill(network, _weights(graph))

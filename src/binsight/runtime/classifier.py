@@ -12,17 +12,9 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from PIL import Image
 
-from binsight.bundle import (
-    INPUT,
-    NOVELTY,
-    OUTPUTS,
-    Metadata,
-    digest_of,
-    parse_metadata,
-    read_verified,
-)
+from binsight.bundle import INPUT, Metadata, digest_of, parse_metadata, read_verified
 from binsight.cpus import available_cpus
-from binsight.errors import ImageError, NotABundleError, UsageError
+from binsight.errors import AlteredBundleError, ImageError, NotABundleError, UsageError
 from binsight.images import DEFAULT_LIMITS, ImageLimits, ImageSource
 from binsight.preprocess import load
 
@@ -189,7 +181,19 @@ class Classifier:
 
     def run(self, images_nchw: Floats) -> RawOutputs:
         """Run the graph on preprocessed images: (N, 3, size, size), N of at least 1."""
-        return RawOutputs(*self._session.run(_outputs(self.metadata), {INPUT: images_nchw}))
+        return RawOutputs(*self._session.run(self.metadata.outputs, {INPUT: images_nchw}))
+
+    def data(self) -> bytes:
+        """The bundle's bytes, read from its file once more.
+
+        Raises:
+            NotABundleError: the file is gone.
+            AlteredBundleError: it was replaced since it was opened.
+        """
+        data = read_verified(self.path)
+        if digest_of(data) != self.digest:
+            raise AlteredBundleError(f"{self.path}: replaced since it was opened; open it again")
+        return data
 
     def _prepared(self, photo: ImageSource) -> Floats:
         return load(photo, self.metadata.preprocess, limits=self._limits)
@@ -251,15 +255,11 @@ def open_session(
     return session
 
 
-def _outputs(metadata: Metadata) -> list[str]:
-    return [*OUTPUTS, NOVELTY] if metadata.novelty else list(OUTPUTS)
-
-
 def _check_signature(path: Path, session: ort.InferenceSession, metadata: Metadata) -> None:
     outputs = {output.name: output for output in session.get_outputs()}
     side = metadata.preprocess.size
     inputs = [(one.name, list(one.shape[1:])) for one in session.get_inputs()]
-    names = _outputs(metadata)
+    names = metadata.outputs
     if inputs != [(INPUT, [3, side, side])] or not outputs.keys() >= set(names):
         raise NotABundleError(f"{path}: inputs or outputs are not those of a bundle")
     ranks = [len(outputs[name].shape) for name in names]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,15 +13,15 @@ from PIL import Image
 
 from binsight import __version__
 from binsight.bundle import (
+    FORMAT_VERSION,
     ChosenOn,
     Metadata,
     Parity,
     Taught,
     class_name,
-    digest_of,
-    read_verified,
+    now,
 )
-from binsight.errors import AlteredBundleError, ImageError, WorseModelError
+from binsight.errors import ImageError, WorseModelError
 from binsight.images import ImageSource, read_file
 from binsight.teaching.familiar import Familiar
 from binsight.teaching.graph import (
@@ -71,9 +70,7 @@ def teach(
         for label in photos
         for source in photos[label]
     ]
-    data = read_verified(classifier.path)
-    if digest_of(data) != classifier.digest:
-        raise AlteredBundleError(f"{classifier.path}: replaced since it was opened; open it again")
+    data = classifier.data()
     pupil = pupil_of(classifier, data)
     width = pupil.head.weight_cd.shape[1]
     embeddings_nd = _embeddings(classifier, shown, _cache(classifier, data, cache, width), progress)
@@ -98,7 +95,7 @@ def teach(
         renamed=rename,
         accuracy_before=lesson.before,
         accuracy_after=lesson.after,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=now(),
     )
     known = lesson.familiar.known if lesson.familiar else None
     write_if_alike(
@@ -207,7 +204,7 @@ def _description(parent: Metadata, lesson: Lesson, taught: Taught) -> Callable[[
             catalog_digest=taught.catalog_digest,
         )
     changes = {
-        "format_version": Metadata.model_fields["format_version"].default,
+        "format_version": FORMAT_VERSION,
         "classes": lesson.classes,
         "temperature": lesson.head.temperature,
         "threshold": lesson.threshold,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,11 @@ from .memory import Memory
 __all__ = [
     "add_novelty",
     "network_digest",
+    "nodes_for",
     "read_head",
     "read_known",
     "read_memory",
+    "refill",
     "remember",
     "with_head",
 ]
@@ -152,12 +155,9 @@ def remember(graph: Any, memory: Memory) -> None:
 
 
 def _keep(graph: Any, prefix: str, arrays: dict[str, Any]) -> None:
-    kept = [one for one in graph.initializer if not one.name.startswith(prefix)]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
-    graph.initializer.extend(
-        numpy_helper.from_array(values, f"{prefix}{name}") for name, values in arrays.items()
-    )
+    others = [one for one in graph.initializer if not one.name.startswith(prefix)]
+    new = [numpy_helper.from_array(values, f"{prefix}{name}") for name, values in arrays.items()]
+    refill(graph, initializer=others + new)
 
 
 def add_novelty(graph: Any, known: Known) -> None:
@@ -215,20 +215,32 @@ def _novelty_nodes() -> list[Any]:
 
 def _cut_after_embedding(graph: Any) -> None:
     """Drop every node, constant and output that only the probabilities and novelty needed."""
-    needed = {"embedding", "feature_map"}
-    nodes = []
+    wanted = {"embedding", "feature_map"}
+    nodes = nodes_for(graph, wanted)
+    needed = wanted.union(*(node.input for node in nodes))
+    refill(
+        graph,
+        node=nodes,
+        initializer=[one for one in graph.initializer if one.name in needed],
+        value_info=[one for one in graph.value_info if one.name in needed],
+        output=[one for one in graph.output if one.name != NOVELTY],
+    )
+
+
+def nodes_for(graph: Any, names: Iterable[str]) -> list[Any]:
+    """All nodes that tensors of these names depend on, in the graph's order."""
+    needed, nodes = set(names), []
     for node in reversed(graph.node):
         if needed & set(node.output):
             needed |= set(node.input)
             nodes.append(node)
-    constants = [one for one in graph.initializer if one.name in needed]
-    shapes = [one for one in graph.value_info if one.name in needed]
-    outputs = [one for one in graph.output if one.name != NOVELTY]
-    for field, kept in (
-        (graph.node, nodes[::-1]),
-        (graph.initializer, constants),
-        (graph.value_info, shapes),
-        (graph.output, outputs),
-    ):
+    return nodes[::-1]
+
+
+def refill(graph: Any, **fields: Iterable[Any]) -> None:
+    """Replace all that some fields of a graph hold, such as its nodes."""
+    for name, wanted in fields.items():
+        kept = list(wanted)
+        field = getattr(graph, name)
         del field[:]
         field.extend(kept)

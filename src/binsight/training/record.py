@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 
-from binsight.files import replacing, write_text
+from binsight.data.tables import write_table
+from binsight.files import write_text
 from binsight.model.weights import CLASSES, read_state, write_state
 
 from .checkpoints import interpolated
@@ -128,13 +128,8 @@ class Record(Callback):
         self._write()
 
     def _write(self) -> None:
-        with (
-            replacing(self.run.folder / "metrics.csv") as temporary,
-            temporary.open("w", encoding="utf-8", newline="") as file,
-        ):
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(self.rows)
+        rows = ([row[name] for name in COLUMNS] for row in self.rows)
+        write_table(self.run.folder / "metrics.csv", COLUMNS, rows)
         everything = {"best": self.best, "epochs": self.rows}
         if self.begun is not None:
             everything["first_weights"] = {"val_accuracy": round(self.begun, 6)}

@@ -22,12 +22,12 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from binsight.bundle import now
 from binsight.data.catalog import Catalog, common_root, scan
 from binsight.data.relabel import (
     DROP,
@@ -368,7 +368,7 @@ def create_run(
         classes=split.classes,
         catalog_digest=split.catalog_digest,
         binsight=__version__,
-        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        started=now(),
         shares=dict(shares or {}),
         teachers=tuple(map(placed, teachers)),
     )

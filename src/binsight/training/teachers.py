@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from binsight.bundle import INPUT, read_verified
+from binsight.bundle import INPUT
 from binsight.cpus import available_cpus
 from binsight.data.split import Split
 from binsight.errors import RunError, UsageError
@@ -234,7 +234,7 @@ def _check_folds(folds: Folds, split: Split) -> None:
 
 
 def _for_any_size(bundle: Classifier) -> ort.InferenceSession:
-    model = onnx.load_from_string(read_verified(bundle.path))
+    model = onnx.load_from_string(bundle.data())
     del model.graph.value_info[:]
     for tensor in (*model.graph.input, *model.graph.output):
         for place, dimension in enumerate(tensor.type.tensor_type.shape.dim[2:]):

@@ -6,7 +6,6 @@ import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +13,7 @@ import numpy as np
 import typer
 
 from binsight import __version__
+from binsight.bundle import now
 from binsight.errors import UnexplainableError, UsageError
 from binsight.files import numbered
 from binsight.runtime import Classifier, bundle_path
@@ -269,6 +269,6 @@ def facts_of(
     facts |= {
         "command": shlex.join(["binsight", *sys.argv[1:]]),
         "binsight": __version__,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "date": now(),
     }
     return {name: printable(value) for name, value in facts.items()}
