@@ -18,6 +18,7 @@ from binsight.errors import ImageError, UnexplainableError
 from .answers import Answers, Health, Kept, ModelAnswer
 from .bodies import FORM, RAW, Body, read_body
 from .edge import Drained, Edge
+from .leaving import departure
 from .problems import PROBLEM_JSON, Problem, RefusedError, full, install
 from .settings import Settings
 from .tokens import Tokens
@@ -148,10 +149,11 @@ async def _classify(
 ) -> Response:
     """One photo that cannot be used is a problem; among several it has its error in its place."""
     work = _work(request)
-    async with _admitted(request, max_photos=work.settings.max_photos) as body:
+    most = work.settings.max_photos
+    async with _admitted(request, max_photos=most) as body, departure(request) as gone:
         model = work.model
         try:
-            told = await work.tell(model, body.photos, heatmap=heatmap == "true")
+            told = await work.tell(model, body.photos, heatmap=heatmap == "true", gone=gone)
         except UnexplainableError as error:
             raise RefusedError(422, "this model has no heat maps; leave out heatmap") from error
     failed = [one for one in told if isinstance(one.answer, ImageError)]
@@ -173,9 +175,13 @@ async def _correct(
     folder = work.settings.corrections
     if folder is None:
         raise RefusedError(403, "this service keeps no corrections; start it with --corrections")
-    async with _admitted(request, max_photos=1, fields=["label"]) as body:
-        model = work.model
-        path, told = await work.keep(folder, model, body.photos[0], _label(body, label))
+    fields = ["label"]
+    async with (
+        _admitted(request, max_photos=1, fields=fields) as body,
+        departure(request) as gone,
+    ):
+        model, named = work.model, _label(body, label)
+        path, told = await work.keep(folder, model, body.photos[0], named, gone=gone)
     return JSONResponse(
         {
             "file": path.as_posix(),

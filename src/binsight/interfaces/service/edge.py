@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .logs import logger
 from .metrics import Metrics
-from .problems import unexpected
+from .problems import stopping, unexpected
 
 __all__ = ["Drained", "Edge"]
 
@@ -120,6 +120,10 @@ class Edge:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self._app(scope, receive, send_and_note)
+            except asyncio.CancelledError:  # the time that running requests had is over
+                if seen.status:
+                    raise
+                await stopping()(scope, receive, send_and_note)
             except Exception:
                 logger.exception("unexpected")
                 if not seen.status:

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -23,11 +23,13 @@ __all__ = [
     "install",
     "problem",
     "status_of",
+    "stopping",
     "unexpected",
 ]
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_SECONDS = 1
+LEFT = 499  # the client has gone; HTTP has no status for it, and nginx made this one usual
 
 
 class Problem(BaseModel):
@@ -89,6 +91,12 @@ def unexpected() -> JSONResponse:
     return _response(500, "an error in the service; its log says more")
 
 
+def stopping() -> JSONResponse:
+    """Of a request that could not be finished in time."""
+    error = full("the service is stopping; try again")
+    return _response(error.status, str(error), error.headers)
+
+
 def _response(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     content = problem(status, detail).model_dump()
     return JSONResponse(content, status, headers, media_type=PROBLEM_JSON)
@@ -119,6 +127,6 @@ def _place(error: Mapping[str, Any]) -> str:
     return " ".join(map(str, error["loc"]))
 
 
-async def _left(_: Request, __: Exception) -> JSONResponse:
-    """Nobody is there to read it; the log tells it from others."""
-    return _response(400, "the connection ended before the body did")
+async def _left(_: Request, __: Exception) -> Response:
+    """Nobody is there to read it; log and figures tell it from others."""
+    return Response(status_code=LEFT)

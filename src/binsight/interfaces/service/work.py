@@ -14,6 +14,7 @@ from binsight.errors import BinsightError, CorrectionError, ImageError
 from binsight.runtime import Prediction
 
 from .bodies import Sent
+from .leaving import unless_left
 from .logs import logger
 from .metrics import Metrics
 from .model import Model, Told, Watched
@@ -58,9 +59,27 @@ class Work:
         # Files in a thread of its own: a slow disk or a large bundle must not keep photos waiting.
         self._files = ThreadPoolExecutor(1, "binsight-file")
 
-    async def tell(self, model: Model, photos: Sequence[Sent], *, heatmap: bool) -> list[Told]:
-        """Answer photos one after the other, so that requests of many do not keep out others."""
-        return [await self._in(self._workers, self._tell, model, one, heatmap) for one in photos]
+    async def tell(
+        self, model: Model, photos: Sequence[Sent], *, heatmap: bool, gone: asyncio.Task[None]
+    ) -> list[Told]:
+        """Answer photos one after the other, so that requests of many do not keep out others.
+
+        Args:
+            model: that answers.
+            photos: to answer.
+            heatmap: whether each has one.
+            gone: done when the client is; then no other photo is begun.
+
+        Raises:
+            ClientDisconnect: the client has gone.
+            UnexplainableError: a heat map of a model that has none.
+        """
+        return [await self._told(model, one, heatmap, gone) for one in photos]
+
+    async def _told(
+        self, model: Model, sent: Sent, heatmap: bool, gone: asyncio.Task[None]
+    ) -> Told:
+        return await unless_left(gone, self._workers.submit(self._tell, model, sent, heatmap))
 
     def _tell(self, model: Model, sent: Sent, heatmap: bool) -> Told:
         started = time.perf_counter()
@@ -69,13 +88,16 @@ class Work:
         self.metrics.photo(told.answer)
         return told
 
-    async def keep(self, folder: Path, model: Model, sent: Sent, label: str) -> tuple[Path, Told]:
+    async def keep(
+        self, folder: Path, model: Model, sent: Sent, label: str, *, gone: asyncio.Task[None]
+    ) -> tuple[Path, Told]:
         """Keep a correction; return where the photo lies below the folder, and what was said.
 
         Raises:
+            ClientDisconnect: the client has gone before it was kept.
             RefusedError: 413 or 422 an unusable photo or label; 503 the folder cannot be written.
         """
-        told = await self._in(self._workers, self._tell, model, sent, False)
+        told = await self._told(model, sent, False, gone)
         if isinstance(told.answer, ImageError):
             raise RefusedError(status_of(told.answer), told.values["error"]["detail"])
         path = await self._in(self._files, _kept, folder, model, sent, label, told.answer)

@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 import structlog
 import uvicorn
+from held import DEADLINE, wait_until
 from structlog.testing import capture_logs
 
 from binsight.errors import UsageError
@@ -27,7 +28,6 @@ from binsight.interfaces.service import logs
 from binsight.interfaces.service.connections import SPARE, Limits, allow_files, limited
 from binsight.interfaces.service.server import _Server
 
-DEADLINE = 20.0  # seconds; reached only if what is waited for never comes
 SHORT = Limits(head_seconds=0.1, answer_seconds=0.3)
 WHOLE = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 HALF = b"POST / HTTP/1.1\r\nHost: a\r\n"
@@ -93,13 +93,6 @@ def serving(limits: Limits, *, at_once: bool = True, answer: bytes = b"yes") -> 
             served.server.should_exit = True
             thread.join(DEADLINE)
         assert not thread.is_alive()
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + DEADLINE
-    while not holds():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.01)
 
 
 def closed(connection: socket.socket) -> bool:

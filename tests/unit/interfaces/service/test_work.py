@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from held import DEADLINE, Held, wait_until
 from serving import JPEG, encoded, service
 from small_bundle import expected_probs, squares, write_small_bundle
 from structlog.testing import capture_logs
@@ -24,34 +24,8 @@ from binsight.images import ImageLimits
 from binsight.interfaces.service import work as work_module
 from binsight.interfaces.service.application import create_app
 from binsight.interfaces.service.edge import Drained
-from binsight.interfaces.service.model import Model
 from binsight.interfaces.service.places import Room
 from binsight.interfaces.service.settings import Settings
-
-DEADLINE = 60.0  # seconds; reached only if what is waited for never comes
-
-
-class Held:
-    """Holds photos back until they are let go."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.begun = threading.Semaphore(0)
-        self.let_go = threading.Event()
-        tell = Model.tell
-
-        def held(*arguments: Any, **options: Any) -> Any:
-            self.begun.release()
-            assert self.let_go.wait(DEADLINE)
-            return tell(*arguments, **options)
-
-        monkeypatch.setattr(Model, "tell", held)
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + DEADLINE
-    while not holds():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.02)
 
 
 def figure(client: TestClient, name: str) -> float:
