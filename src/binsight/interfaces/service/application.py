@@ -13,13 +13,14 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.security import HTTPBearer
 
 from binsight import __version__
-from binsight.errors import ImageError, UnexplainableError
+from binsight.errors import UnexplainableError
+from binsight.runtime import Prediction
 
 from .answers import Answers, Health, Kept, ModelAnswer
 from .bodies import FORM, RAW, Body, read_body
 from .edge import Drained, Edge
 from .leaving import departure
-from .problems import PROBLEM_JSON, Problem, RefusedError, full, install
+from .problems import PROBLEM_JSON, Problem, RefusedError, full, install, unanswered
 from .settings import Settings
 from .tokens import Tokens
 from .work import Work
@@ -156,11 +157,11 @@ async def _classify(
             told = await work.tell(model, body.photos, heatmap=heatmap == "true", gone=gone)
         except UnexplainableError as error:
             raise RefusedError(422, "this model has no heat maps; leave out heatmap") from error
-    failed = [one for one in told if isinstance(one.answer, ImageError)]
+    failed = [one for one in told if not isinstance(one.answer, Prediction)]
     _note(request, photos=len(told), unusable=len(failed))
     if len(told) == 1 and failed:
         wrong = failed[0].values["error"]
-        raise RefusedError(wrong["status"], wrong["detail"])
+        raise unanswered(wrong["status"], wrong["detail"])
     return JSONResponse({"model": model.classifier.digest, "photos": [one.values for one in told]})
 
 

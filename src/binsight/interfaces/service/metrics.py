@@ -14,7 +14,6 @@ from prometheus_client import (
     generate_latest,
 )
 
-from binsight.errors import ImageError
 from binsight.runtime import Prediction
 
 from .places import Places, Room
@@ -61,7 +60,7 @@ class Metrics:
         )
         self._photo_errors = Counter(
             "binsight_photo_errors",
-            "Photos that could not be used, by the status of their problem.",
+            "Photos that got no answer, by the status of their problem.",
             ["status"],
             registry=self.registry,
         )
@@ -88,12 +87,12 @@ class Metrics:
     def _now(self, name: str, description: str, value: Callable[[], int]) -> None:
         Gauge(name, description, registry=self.registry).set_function(value)
 
-    def photo(self, answer: Prediction | ImageError) -> None:
+    def photo(self, answer: Prediction | Exception) -> None:
         """Count one photo."""
-        if isinstance(answer, ImageError):
-            self._photo_errors.labels(str(status_of(answer))).inc()
-        else:
+        if isinstance(answer, Prediction):
             self._answers.labels(answer.label, str(answer.sure).lower()).inc()
+        else:
+            self._photo_errors.labels(str(status_of(answer))).inc()
 
     def model(self, digest: str) -> None:
         """Say which bundle answers from now on."""

@@ -25,7 +25,7 @@ from binsight.interfaces.deciding import bins_for, decided
 from binsight.runtime import Classifier, Prediction, bundle_path
 
 from .bodies import Sent
-from .problems import problem, status_of
+from .problems import NO_MEMORY, problem, status_of
 from .settings import Settings
 
 __all__ = ["Model", "Told", "Watched", "load_model"]
@@ -33,7 +33,9 @@ __all__ = ["Model", "Told", "Watched", "load_model"]
 LONGEST_SIDE = 1024  # pixels of the heat map's picture
 # Each worker runs the graph in its own thread, so that they do not fight over CPUs.
 THREADS = 1
-Stamp = tuple[int, int, int]
+SHORT = "not enough memory to load it"
+LACKING = ("bad_alloc", "Failed to allocate memory")  # how ONNX Runtime says it
+Stamp = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,12 @@ class Told:
 
     Args:
         values: as `answers.PhotoAnswer` describes them.
-        answer: the prediction, or the error that is told of in ``values``.
+        answer: the prediction; or the error that is told of in ``values``, an `ImageError` or a
+            `MemoryError`.
     """
 
     values: dict[str, Any]
-    answer: Prediction | ImageError
+    answer: Prediction | Exception
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class Model:
     settings: Settings
 
     def tell(self, sent: Sent, *, heatmap: bool = False) -> Told:
-        """Answer one photo; one that cannot be used gives its error.
+        """Answer one photo; if it cannot be used, or memory is short, its error is the answer.
 
         Raises:
             UnexplainableError: a heat map of a model that has none.
@@ -76,9 +79,8 @@ class Model:
             values = {"name": sent.name, **answer.to_dict()}
             if heatmap:
                 values["heatmap"] = self._heatmap(sent)
-        except ImageError as error:
-            wrong = problem(status_of(error), error.reason).model_dump()
-            return Told({"name": sent.name, "error": wrong}, error)
+        except Exception as error:
+            return _unanswered(sent, error)
         if decision := decided(self.classifier, self.bins, answer):
             values["bin"] = decision.to_dict()
         return Told(values, answer)
@@ -103,6 +105,17 @@ class Model:
             "base64": base64.b64encode(_jpeg(overlay(photo, told))).decode("ascii"),
             **{name: where[name] for name in ("box", "where", "width", "height")},
         }
+
+
+def _unanswered(sent: Sent, error: Exception) -> Told:
+    if _lacks_memory(error):  # which comes first: such an error may be of a photo as well
+        error, reason = MemoryError(), NO_MEMORY
+    elif isinstance(error, ImageError):
+        reason = error.reason
+    else:
+        raise error
+    wrong = problem(status_of(error), reason).model_dump()
+    return Told({"name": sent.name, "error": wrong}, error)
 
 
 def _jpeg(picture: Image.Image) -> bytes:
@@ -135,7 +148,8 @@ class Watched:
     Args:
         settings: with the bundle to load.
         taken: called with each model that answers from now on.
-        failed: called with what is wrong with a replacement; the model before it goes on.
+        failed: called with what is wrong with a replacement; the model before it goes on. Once
+            only, if the same goes wrong at each look.
 
     Raises:
         BinsightError: the first model cannot be used.
@@ -146,16 +160,21 @@ class Watched:
         settings: Settings,
         *,
         taken: Callable[[Model], None],
-        failed: Callable[[BinsightError], None],
+        failed: Callable[[str], None],
     ) -> None:
         self._settings, self._taken, self._failed = settings, taken, failed
         self._path = bundle_path(settings.model)
         self._seen = _stamp(self._path)
+        self._told: tuple[Stamp | None, str] | None = None
         self.current = load_model(settings)
         taken(self.current)
 
     def look(self) -> None:
-        """Load the file anew if it is another one than at the last look. Blocks."""
+        """Load the file anew if it is another one than at the last look. Blocks.
+
+        A file that could not be read, be it for want of memory, is tried again at the next look;
+        one whose content is refused, once it has changed.
+        """
         stamp = _stamp(self._path)
         if stamp == self._seen:
             return
@@ -163,18 +182,41 @@ class Watched:
         self._seen = stamp
         try:
             model = load_model(self._settings)
-        except BinsightError as error:
-            self._failed(error)
+        except Exception as error:  # those of ONNX Runtime share no base class
+            if _may_pass(error):
+                self._seen = None
+            short = _lacks_memory(error)
+            self._tell(stamp, SHORT if short else str(error) or type(error).__name__)
             return
+        self._told = None
         if model.classifier.digest != self.current.classifier.digest:
             self.current = model
             self._taken(model)
 
+    def _tell(self, stamp: Stamp | None, reason: str) -> None:
+        if (stamp, reason) != self._told:
+            self._told = (stamp, reason)
+            self._failed(reason)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether it is not the file's content that is wrong, but what happened when it was read."""
+    if not isinstance(error, BinsightError):
+        return True
+    return isinstance(error.__cause__, OSError) or _lacks_memory(error)
+
+
+def _lacks_memory(error: Exception) -> bool:
+    told = (error, error.__cause__)
+    return any(isinstance(one, MemoryError) for one in told) or any(
+        words in str(one) for words in LACKING for one in told
+    )
+
 
 def _stamp(path: Path) -> Stamp | None:
-    """What changes when a file is replaced or written to; ``None`` while there is none."""
+    """What changes when a file is replaced, written to or allowed; ``None`` while there is none."""
     try:
         status = os.stat(path)  # noqa: PTH116 - a link is followed to what it now means
     except OSError:
         return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino

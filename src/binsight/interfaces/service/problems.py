@@ -13,9 +13,10 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from binsight.errors import ImageError, ImageTooLargeError
+from binsight.errors import ImageTooLargeError
 
 __all__ = [
+    "NO_MEMORY",
     "PROBLEM_JSON",
     "Problem",
     "RefusedError",
@@ -24,11 +25,13 @@ __all__ = [
     "problem",
     "status_of",
     "stopping",
+    "unanswered",
     "unexpected",
 ]
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_SECONDS = 1
+NO_MEMORY = "not enough memory now; try again"
 LEFT = 499  # the client has gone; HTTP has no status for it, and nginx made this one usual
 
 
@@ -68,8 +71,10 @@ def problem(status: int, detail: str) -> Problem:
     return Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
 
 
-def status_of(error: ImageError) -> int:
-    """The status that an unusable photo stands for."""
+def status_of(error: Exception) -> int:
+    """The status of a photo that got no answer."""
+    if isinstance(error, MemoryError):
+        return 503
     return 413 if isinstance(error, ImageTooLargeError) else 422
 
 
@@ -78,12 +83,18 @@ def full(detail: str) -> RefusedError:
     return RefusedError(503, detail, {"Retry-After": str(RETRY_SECONDS)})
 
 
+def unanswered(status: int, detail: str) -> RefusedError:
+    """A request that is all about one photo, which got no answer."""
+    return full(detail) if status == 503 else RefusedError(status, detail)
+
+
 def install(app: FastAPI) -> None:
     """Let the application answer every error that it knows as a problem."""
     app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(HTTPException, _by_framework)
     app.add_exception_handler(RequestValidationError, _not_valid)
     app.add_exception_handler(ClientDisconnect, _left)
+    app.add_exception_handler(MemoryError, _no_memory)
 
 
 def unexpected() -> JSONResponse:
@@ -125,6 +136,10 @@ async def _not_valid(_: Request, error: Exception) -> JSONResponse:
 
 def _place(error: Mapping[str, Any]) -> str:
     return " ".join(map(str, error["loc"]))
+
+
+async def _no_memory(request: Request, _: Exception) -> JSONResponse:
+    return await _refused(request, full(NO_MEMORY))
 
 
 async def _left(_: Request, __: Exception) -> Response:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from binsight.corrections import add_correction
-from binsight.errors import BinsightError, CorrectionError, ImageError
+from binsight.errors import CorrectionError, ImageError
 from binsight.runtime import Prediction
 
 from .bodies import Sent
@@ -19,7 +19,7 @@ from .logs import logger
 from .metrics import Metrics
 from .model import Model, Told, Watched
 from .places import Places, Room
-from .problems import RefusedError, full, status_of
+from .problems import NO_MEMORY, RefusedError, full, status_of, unanswered
 from .settings import Settings
 
 __all__ = ["Work"]
@@ -95,11 +95,12 @@ class Work:
 
         Raises:
             ClientDisconnect: the client has gone before it was kept.
-            RefusedError: 413 or 422 an unusable photo or label; 503 the folder cannot be written.
+            RefusedError: 413 or 422 an unusable photo or label; 503 the folder cannot be written,
+                or memory is short.
         """
         told = await self._told(model, sent, False, gone)
-        if isinstance(told.answer, ImageError):
-            raise RefusedError(status_of(told.answer), told.values["error"]["detail"])
+        if not isinstance(told.answer, Prediction):
+            raise unanswered(status_of(told.answer), told.values["error"]["detail"])
         path = await self._in(self._files, _kept, folder, model, sent, label, told.answer)
         self.metrics.corrections.inc()
         return path.relative_to(folder), told
@@ -125,9 +126,9 @@ class Work:
             self.metrics.reload("taken")
         logger.info("model", digest=digest, classes=list(model.classifier.classes))
 
-    def _failed(self, error: BinsightError) -> None:
+    def _failed(self, reason: str) -> None:
         self.metrics.reload("failed")
-        logger.error("new model refused; the one before goes on", reason=str(error))
+        logger.error("new model refused; the one before goes on", reason=reason)
 
     @staticmethod
     async def _in(pool: ThreadPoolExecutor, work: Callable[..., T], *arguments: object) -> T:
@@ -143,6 +144,8 @@ def _kept(folder: Path, model: Model, sent: Sent, label: str, answer: Prediction
             prediction=answer,
             model_digest=model.classifier.digest,
         )
+    except MemoryError as error:
+        raise full(NO_MEMORY) from error
     except ImageError as error:  # decoded whole, it may show more faults than as the model sees it
         raise RefusedError(status_of(error), str(error)) from error
     except CorrectionError as error:

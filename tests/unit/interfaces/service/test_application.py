@@ -308,3 +308,45 @@ def test_an_error_in_the_service_tells_nothing_of_its_cause(
         assert 'status="500"} 1.0' in figures
         took = 'binsight_request_seconds_sum{route="/v1/classify"} '
         assert float(figures.partition(took)[2].split()[0]) > 0
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("[ONNXRuntimeError] : 6 : std::bad_alloc")]
+)
+def test_a_photo_for_which_there_is_no_memory_is_not_called_broken(
+    small_bundle: SmallBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    large, small = encoded(squares(1)[0].resize((64, 64))), encoded(squares(1)[0])
+    classify = Classifier.classify
+
+    def short_of_memory(classifier: Classifier, photo: Any) -> Any:
+        if photo == large:
+            raise error
+        return classify(classifier, photo)
+
+    with service(small_bundle.path, corrections=tmp_path / "kept") as client:
+        monkeypatch.setattr(Classifier, "classify", short_of_memory)
+        for path in ("/v1/classify", "/v1/corrections?label=glass"):
+            response = client.post(path, content=large, headers=JPEG)
+            assert refused(response, 503) == "not enough memory now; try again"
+            assert int(response.headers["retry-after"]) > 0
+        files = form(("large", large), ("small", small))
+        first, second = client.post("/v1/classify", files=files).json()["photos"]
+        assert first["error"]["status"] == 503
+        assert second["label"] in CLASSES
+        assert 'binsight_photo_errors_total{status="503"} 3.0' in client.get("/metrics").text
+
+
+def test_no_memory_elsewhere_is_a_reason_to_come_back_as_well(
+    small_bundle: SmallBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def short_of_memory(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    photo = encoded(squares(1)[0])
+    with service(small_bundle.path, corrections=tmp_path / "kept") as client:
+        for place in ("work.add_correction", "application.read_body"):
+            monkeypatch.setattr(f"binsight.interfaces.service.{place}", short_of_memory)
+            response = client.post("/v1/corrections?label=glass", content=photo, headers=JPEG)
+            assert refused(response, 503) == "not enough memory now; try again"
+            assert int(response.headers["retry-after"]) > 0

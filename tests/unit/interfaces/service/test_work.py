@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from serving import JPEG, encoded, service
 from small_bundle import expected_probs, squares, write_small_bundle
 from structlog.testing import capture_logs
 
-from binsight.errors import BinsError, UsageError
+from binsight.errors import BinsError, NotABundleError, UsageError
 from binsight.images import ImageLimits
 from binsight.interfaces.service import work as work_module
 from binsight.interfaces.service.application import create_app
@@ -223,6 +224,74 @@ def test_a_broken_replacement_leaves_the_old_bundle_answering(tmp_path: Path) ->
         wait_until(lambda: figure(client, failed) == 2)
         new = write_small_bundle(path, threshold=0.5)
         wait_until(lambda: client.get("/v1/model").json()["digest"] == new.digest)
+
+
+def caused(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+class Reads:
+    """Counts how often a file is read, and lets it fail.
+
+    Args:
+        path: of the file.
+    """
+
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.number = 0
+        self.trouble: list[Exception] = []
+        read_bytes = Path.read_bytes
+
+        def counted(read: Path) -> bytes:
+            if read == path:
+                self.number += 1
+                if self.trouble:
+                    raise self.trouble[self.number % len(self.trouble)]
+            return read_bytes(read)
+
+        monkeypatch.setattr(Path, "read_bytes", counted)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        [PermissionError(13, "Permission denied")],
+        [RuntimeError("what nobody foresaw")],
+        [MemoryError(), caused(NotABundleError("no"), RuntimeError("Exception: std::bad_alloc"))],
+    ],
+)
+def test_a_bundle_that_could_not_be_read_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: list[Exception]
+) -> None:
+    path = tmp_path / "a.onnx"
+    old = write_small_bundle(path)
+    new = write_small_bundle(tmp_path / "new.onnx", threshold=0.5)
+    with service(path, watch_seconds=0.02) as client:
+        reads = Reads(path, monkeypatch)
+        reads.trouble = trouble
+        new.path.replace(path)
+        wait_until(lambda: reads.number >= 3)
+        assert client.get("/v1/model").json()["digest"] == old.digest
+        assert figure(client, 'binsight_model_reloads_total{result="failed"}') == 1
+        reads.trouble = []
+        wait_until(lambda: client.get("/v1/model").json()["digest"] == new.digest)
+
+
+def test_a_bundle_that_is_refused_is_read_again_only_if_something_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, failed = tmp_path / "a.onnx", 'binsight_model_reloads_total{result="failed"}'
+    write_small_bundle(path)
+    with service(path, watch_seconds=0.01) as client:
+        reads = Reads(path, monkeypatch)
+        (tmp_path / "text").write_text("no bundle")
+        (tmp_path / "text").replace(path)
+        wait_until(lambda: figure(client, failed) == 1)
+        time.sleep(0.2)
+        assert reads.number == 1
+        path.chmod(0o600)
+        wait_until(lambda: figure(client, failed) == 2)
 
 
 def test_a_replacement_with_a_class_that_no_bin_takes_is_refused(tmp_path: Path) -> None:
