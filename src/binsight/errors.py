@@ -117,6 +117,10 @@ class ImageTooLargeError(ImageError):
     """More bytes or pixels than the limits allow."""
 
 
+class ImageMemoryError(ImageError, MemoryError):
+    """There is not enough memory for the photo now."""
+
+
 class BundleError(BinsightError, ValueError):
     """A model file cannot be used."""
 

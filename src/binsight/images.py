@@ -18,7 +18,7 @@ from typing import TypeAlias
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from .errors import ImageError, ImageTooLargeError, UnreadableImageError
+from .errors import ImageError, ImageMemoryError, ImageTooLargeError, UnreadableImageError
 
 __all__ = [
     "HEIC",
@@ -72,6 +72,7 @@ class ImageLimits:
 
 
 DEFAULT_LIMITS = ImageLimits()
+NO_MEMORY = "not enough memory for it now"
 ROWS = 64
 # What sets a photo upright, by its EXIF orientation.
 TURNS = {
@@ -104,6 +105,7 @@ def decode(
     Raises:
         UnreadableImageError: no such file, empty, truncated, not an image, unsupported array.
         ImageTooLargeError: over the limits.
+        ImageMemoryError: there is not enough memory for it.
     """
     if isinstance(source, np.ndarray):
         return _from_array(name or "array", source, limits)
@@ -134,6 +136,7 @@ def read_file(
     Raises:
         UnreadableImageError: no such file, not a regular one, or empty.
         ImageTooLargeError: over the limits.
+        ImageMemoryError: there is not enough memory for it.
     """
     name = name or str(path)
     try:
@@ -141,9 +144,12 @@ def read_file(
         if Path(path).exists() and not Path(path).is_file():
             raise UnreadableImageError("not a regular file", name)
         with Path(path).open("rb") as file:
-            data = file.read(limits.max_bytes + 1)
+            size = os.fstat(file.fileno()).st_size
+            data = file.read(min(size, limits.max_bytes) + 1)
     except ImageError:
         raise
+    except MemoryError as error:
+        raise ImageMemoryError(NO_MEMORY, name) from error
     except OSError as error:
         hint = "; download it first" if "://" in name else ""
         raise UnreadableImageError(f"{error.strerror or error}{hint}", name) from error
@@ -153,13 +159,21 @@ def read_file(
     return data
 
 
-def upright_size(data: bytes, *, name: str | None = None) -> tuple[int, int]:
-    """Width and height of an encoded photo after the EXIF turn, from its header alone.
+def upright_size(
+    source: ImageSource, *, limits: ImageLimits = DEFAULT_LIMITS, name: str | None = None
+) -> tuple[int, int]:
+    """Width and height of a photo after the EXIF turn; of an encoded one from its header alone.
+
+    The arguments are those of `decode`.
 
     Raises:
         ImageError: as `decode`, as far as the header shows it.
     """
-    name = name or f"{len(data)} bytes"
+    if isinstance(source, str | os.PathLike):
+        name, source = name or str(source), read_file(source, limits=limits, name=name)
+    if not isinstance(source, bytes | bytearray):
+        return decode(source, limits=limits, name=name).size
+    name, data = name or f"{len(source)} bytes", bytes(source)
     with _opened(name, data) as image:
         # Pillow gives a TIFF's size already turned.
         turned = image.format != "TIFF" and _orientation(image) in QUARTER_TURNS
@@ -188,13 +202,14 @@ def _from_bytes(name: str, data: bytes, min_side: int | None, limits: ImageLimit
         _check_pixels(name, image.size, limits)
         _draft(image, min_side)
         image.load()
-        return _upright_rgb(name, image)
+        return _upright_rgb(name, image, ours=True)
 
 
 def _from_image(name: str, image: Image.Image, limits: ImageLimits) -> Image.Image:
     _check_pixels(name, image.size, limits)
     with _refusing(name):  # a lazily opened file may turn out to be broken
-        return _upright_rgb(name, image.copy())  # a copy: the turn is done in place
+        image.load()
+        return _upright_rgb(name, image)
 
 
 @contextmanager
@@ -222,6 +237,8 @@ def _refusing(name: str, *, is_heic: bool = False) -> Iterator[None]:
     except UnidentifiedImageError as error:
         reason = HEIC if is_heic else "not an image that can be read"
         raise UnreadableImageError(reason, name) from error
+    except MemoryError as error:
+        raise ImageMemoryError(NO_MEMORY, name) from error
     # Pillow's decoders raise nearly anything on broken input; one photo must not end a batch.
     except Exception as error:
         raise UnreadableImageError(f"broken image ({error})", name) from error
@@ -275,21 +292,37 @@ def _draft(image: Image.Image, min_side: int | None) -> None:
         image.draft(None, (image.width // scale, image.height // scale))
 
 
-def _upright_rgb(name: str, image: Image.Image) -> Image.Image:
+def _upright_rgb(name: str, image: Image.Image, *, ours: bool = False) -> Image.Image:
+    """A new image; one that is ours is closed as soon as it has served, for its memory."""
     # Pillow's own exif_transpose writes the notes anew, and fails where some are garbled.
     turn = TURNS.get(_orientation(image))
-    rgb = _rgb(name, image if turn is None else image.transpose(turn))
+    rgb = _rgb(name, image)
+    if ours and rgb is not image:
+        image.close()
+    if turn is not None:
+        rgb = rgb.transpose(turn)
+    elif rgb is image:
+        rgb = image.copy()
     rgb.info.clear()  # whoever decoded it once more would turn it once more
     return rgb
 
 
 def _rgb(name: str, image: Image.Image) -> Image.Image:
+    """The image itself if it is RGB already."""
     if image.mode.startswith("I") or image.mode == "F":
         return _from_deep(name, image).convert("RGB")
     if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return image.convert("RGB")
+        return _on_white(image)
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    rgb = Image.new("RGB", image.size)
+    for top in range(0, image.height, ROWS):  # at once it would need twice as much memory
+        part = image.crop((0, top, image.width, min(top + ROWS, image.height))).convert("RGBA")
+        white = Image.new("RGBA", part.size, "white")
+        rgb.paste(Image.alpha_composite(white, part).convert("RGB"), (0, top))
+    return rgb
 
 
 def _orientation(image: Image.Image) -> int:

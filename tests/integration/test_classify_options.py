@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import binsight, on_terminal, output, refusal
+from command_line import binsight, on_terminal, output, program, refusal
 from PIL import Image
 from small_bundle import SIZE, SmallBundle, expected_probs, write_novelty_bundle, write_small_bundle
 
@@ -145,7 +147,7 @@ def test_csv_says_what_json_says(photos: Path, bins: Path, narrow: tuple[str, Pa
     rows = csv_rows(told.stdout)
     columns = ["path", "label", "confidence", "sure", "why", "novelty"]
     assert list(rows[0]) == [*columns, "glass", "metal", "paper", "bin", "error"]
-    assert (told.returncode, told.stderr) == (1, "")
+    assert (told.returncode, told.stderr) == (1, "1 of 4 photos could not be read\n")
     others = json_rows(binsight("classify", photos, "--json", "--bins", bins, *narrow).stdout)
     assert len(rows) == len(others) == 4
     for row in rows:
@@ -282,6 +284,8 @@ def test_copies_go_into_the_folders_of_bins(
         (["--json", "--csv"], "--json and --csv exclude each other; give one"),
         (["--top", "0"], "--top 0; give 1 or more"),
         (["--top", "2", "--csv"], "--csv has a column for every class already"),
+        (["--resume", "--json"], "--resume goes on with a file; name it: --out FILE"),
+        (["--out", "answers"], "--out takes lines for programs; give --json or --csv as well"),
         (["--bins", "atlantis"], "no bins 'atlantis'; give a TOML file, or one of berlin"),
         (["--copy-to", "photos/sorted"], "would be classified too"),
         (["--copy-to", "."], "photos lies among the copies in ."),
@@ -315,6 +319,73 @@ def test_a_bar_on_a_terminal_leaves_a_file_alone(
     assert "classifying" in seen
     assert "100%" in seen
     assert len(csv_rows((tmp_path / "answers.csv").read_text())) == 3
+
+
+@pytest.mark.parametrize("form", ["--json", "--csv"])
+def test_a_run_that_was_cut_short_goes_on(
+    photos: Path, tmp_path: Path, mine: tuple[str, Path], form: str
+) -> None:
+    for name in (b"a\x1b[31mb.png", b"ab.png", b"caf\xe9.png", b'new\n"line".png', b"z.jpg"):
+        shutil.copy(photos / "glass.png", photos / os.fsdecode(name))
+    (photos / "z.jpg").write_bytes(b"no photo")
+    asked = ("classify", photos, form, *mine)
+    whole = tmp_path / "whole"
+    done = binsight(*asked, "--out", whole)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "1 of 8 photos could not be read\n"
+    assert "is there already; go on with --resume" in refusal(*asked, "--out", whole)
+    text = whole.read_bytes()
+    begun = tmp_path / "begun"
+    for end in (0, text.index(b"new") + 5, len(text) - 1, len(text)):
+        begun.write_bytes(text[:end])
+        done = binsight(*asked, "--out", begun, "--resume")
+        assert (done.returncode, done.stdout) == (0 if end == len(text) else 1, "")
+        assert begun.read_bytes() == text
+
+
+def test_answers_of_something_else_are_not_gone_on_with(
+    photos: Path, tmp_path: Path, mine: tuple[str, Path]
+) -> None:
+    others = write_small_bundle(tmp_path / "others.onnx", classes=("tin", "metal", "glass")).path
+    for form, reason in (("--json", "other classes"), ("--csv", "other columns")):
+        file = tmp_path / f"answers{form}"
+        output("classify", photos, form, *mine, "--out", file)
+        text = file.read_bytes()
+        again = ("classify", photos, form, "--out", file, "--resume", "--model", others)
+        assert reason in refusal(*again)
+        assert file.read_bytes() == text
+    (tmp_path / "poem").write_text("roses are red\n")
+    asked = ("classify", photos, *mine, "--out", tmp_path / "poem", "--resume")
+    assert "not a file of answers" in refusal(*asked, "--json")
+    assert "other columns" in refusal(*asked, "--csv")
+    assert (tmp_path / "poem").read_text() == "roses are red\n"
+
+
+def test_photos_that_a_file_names(photos: Path, tmp_path: Path, mine: tuple[str, Path]) -> None:
+    (tmp_path / "names").write_text(f"{photos / 'metal.png'}\n\n{photos / 'gone.png'}\r\n")
+    asked = ("classify", photos / "glass.png", "--json", *mine)
+    done = binsight(*asked, "--files-from", tmp_path / "names")
+    assert done.returncode == 1
+    rows = json_rows(done.stdout)
+    assert list(rows) == ["glass.png", "metal.png", "gone.png"]
+    assert rows["gone.png"]["error"] == "No such file or directory"
+    named = subprocess.run(
+        [*program(), "classify", "--files-from", "-", "--json", *map(str, mine)],
+        input=f"{photos / 'unsure.png'}\n".encode(),
+        capture_output=True,
+        check=True,
+    )
+    assert list(json_rows(named.stdout.decode())) == ["unsure.png"]
+    (tmp_path / "empty").touch()
+    assert "no photos in" in refusal("classify", "--files-from", tmp_path / "empty", *mine)
+
+
+def test_a_name_is_printed_as_it_is(photos: Path, mine: tuple[str, Path]) -> None:
+    name = b"caf\xe9\x1b[1m.png"
+    (photos / "glass.png").rename(photos / os.fsdecode(name))
+    asked = [*program(), "classify", str(photos), "--csv", *map(str, mine)]
+    told = subprocess.run(asked, capture_output=True, check=True).stdout
+    assert os.fsencode(photos) + b"/" + name + b"," in told
 
 
 def test_an_endless_list_of_photos_is_answered(photos: Path, small_bundle: SmallBundle) -> None:

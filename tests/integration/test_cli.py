@@ -33,7 +33,8 @@ TINY = [
 SURFACE = {
     "": ["--help", "--install-completion", "--show-completion", "--version"],
     "classify": [
-        *("--bins", "--copy-to", "--csv", "--help", "--json", "--model", "--top", "photos"),
+        *("--bins", "--copy-to", "--csv", "--files-from", "--help", "--json", "--model", "--out"),
+        *("--resume", "--top", "photos"),
     ],
     "correct": ["--help", "--label", "--model", "--to", "photos"],
     "data": ["--help"],
@@ -446,7 +447,7 @@ def test_answers_as_json_lines(mixed: Path, small_bundle: SmallBundle) -> None:
         assert list(row["probs"]) == ["glass", "metal", "paper"]
         assert row["confidence"] == max(row["probs"].values()) == row["probs"][row["label"]]
         assert row["sure"] is (row["confidence"] >= 0.7)
-    assert (done.returncode, done.stderr) == (1, "")
+    assert (done.returncode, done.stderr) == (1, "2 of 4 photos could not be read\n")
 
 
 def test_all_read_is_exit_status_0(photos: Path, small_bundle: SmallBundle) -> None:

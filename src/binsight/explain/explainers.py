@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from binsight.bundle import INPUT
 from binsight.errors import NotABundleError, UnexplainableError, UsageError
-from binsight.images import DEFAULT_LIMITS, ImageLimits, ImageSource, decode
+from binsight.images import DEFAULT_LIMITS, ImageLimits, ImageSource, upright_size
 from binsight.preprocess import PreprocessSpec, load, square_in_photo
 from binsight.runtime import Classifier
 
@@ -154,7 +154,7 @@ def explain_with(
     number = None if label is None else class_number(explainer.classes, label)
     # The network gets the very pixels that classifying gives it, the map the size of the photo.
     looked = explainer.look(load(photo, explainer.spec, limits=limits), number)
-    size = decode(photo, limits=limits).size
+    size = upright_size(photo, limits=limits)
     best = int(looked.probs_c.argmax())
     return Explanation(
         label=explainer.classes[best],

@@ -6,6 +6,7 @@ Exit status: 0 all is well; 1 some photos could not be read, or two files answer
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import sys
@@ -40,6 +41,7 @@ from .terminal import printable
 __all__ = ["app", "main"]
 
 IN_WORKER = "in DataLoader worker process"
+AS_NAMED = "binsight.as_named"  # how stdout writes what is no text
 
 app = typer.Typer(
     name="binsight",
@@ -98,12 +100,21 @@ def _said(error: Exception) -> str:
     return text.rstrip().rpartition("\n")[2].partition(": ")[2] or text
 
 
+def _as_named(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Write the bytes that a name was read from, and anything else in escapes."""
+    try:
+        return codecs.lookup_error("surrogateescape")(error)
+    except UnicodeError:
+        return codecs.backslashreplace_errors(error)
+
+
 def main() -> None:
     """Run the command line."""
     try:
-        # A file name of undecodable bytes must not end a list of others.
+        # A name of undecodable bytes must not end a list of others, and is given back as it is.
+        codecs.register_error(AS_NAMED, _as_named)
         if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="backslashreplace")
+            sys.stdout.reconfigure(errors=AS_NAMED)
         app(prog_name="binsight")
     except BrokenPipeError:
         # The reader (head, less) has seen enough; keep the interpreter from complaining at exit.

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-
-import typer
 
 from binsight import Decision
 from binsight.errors import ImageError
@@ -56,14 +55,32 @@ class Lines(Protocol):
         """Print one photo."""
 
 
-class JsonLines:
-    """One JSON object a line; ``top`` adds that many best classes in order."""
+def print_as_it_is(line: str) -> None:
+    """Typer would leave escape sequences out, and a name without them is another file's."""
+    sys.stdout.write(line)
+    sys.stdout.flush()
 
-    def __init__(self, top: int | None) -> None:
-        self._top = top
+
+class JsonLines:
+    """One JSON object a line.
+
+    Args:
+        top: adds that many best classes in order.
+        write: given each line.
+    """
+
+    first_line = ""
+
+    def __init__(self, top: int | None, write: Callable[[str], None] = print_as_it_is) -> None:
+        self._top, self.write = top, write
 
     def head(self) -> None:
         """Nothing: each line names its values."""
+
+    @staticmethod
+    def name(path: Path) -> str:
+        """A path as its line has it."""
+        return str(path)
 
     def row(self, one: Classified) -> None:
         """Print one photo."""
@@ -79,28 +96,49 @@ class JsonLines:
             values["bin"] = one.decision.to_dict()
         if one.copy:
             values["copy"] = str(one.copy)
-        typer.echo(json.dumps(values))
+        self.write(f"{json.dumps(values)}\n")
 
 
 class CsvLines:
     """Comma-separated values with a header: what JSON says, a probability for each class, the bin.
 
-    The columns are the same for every photo; ``copies`` adds one for where the copy lies. A path
-    that a spreadsheet would run as a formula begins with ``./``, any other name with a quote.
+    The columns are the same for every photo. A path that a spreadsheet would run as a formula
+    begins with ``./``, any other name with a quote.
+
+    Args:
+        classes: of the model.
+        copies: adds a column for where the copy lies.
+        write: given each line.
     """
 
     FIRST = ("path", "label", "confidence", "sure", "why", "novelty")
     LAST = ("bin", "error")
 
-    def __init__(self, classes: Sequence[str], *, copies: bool) -> None:
-        self._classes = classes
+    def __init__(
+        self,
+        classes: Sequence[str],
+        *,
+        copies: bool,
+        write: Callable[[str], None] = print_as_it_is,
+    ) -> None:
+        self._classes, self.write = classes, write
         self._last = (*self.LAST, "copy") if copies else self.LAST
 
-    def head(self) -> None:
-        """Print the names of the columns; a class that is called like one gets a mark."""
+    @property
+    def first_line(self) -> str:
+        """The names of the columns; a class that is called like one gets a mark."""
         own = {*self.FIRST, *self._last}
         marked = (f"class {name}" if name in own else plain(name) for name in self._classes)
-        typer.echo(csv_line([*self.FIRST, *marked, *self._last]), nl=False)
+        return csv_line([*self.FIRST, *marked, *self._last])
+
+    def head(self) -> None:
+        """Print the names of the columns."""
+        self.write(self.first_line)
+
+    @staticmethod
+    def name(path: Path) -> str:
+        """A path as its line has it."""
+        return plain_path(path)
 
     def row(self, one: Classified) -> None:
         """Print one photo; what is not known is left empty."""
@@ -117,4 +155,4 @@ class CsvLines:
         copy = plain_path(one.copy) if one.copy else ""
         values = [plain_path(one.path), *said, where, one.error, copy]
         known = len(self.FIRST) + len(self._classes) + len(self._last)
-        typer.echo(csv_line(values[:known]), nl=False)
+        self.write(csv_line(values[:known]))

@@ -1,13 +1,19 @@
-"""``binsight classify``: photos and folders in; a table, JSON lines, CSV or sorted copies out."""
+"""``binsight classify``: photos and folders in; a table, JSON lines, CSV or sorted copies out.
+
+A long run writes to a file (``--out``), and goes on with it after an interruption (``--resume``).
+"""
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import chain, islice, tee
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import typer
 
@@ -16,6 +22,7 @@ from binsight.errors import ImageError, UsageError
 from binsight.interfaces.deciding import bins_for, decided
 from binsight.runtime import Classifier
 
+from .answers_file import writing
 from .classified import Classified, CsvLines, JsonLines, Lines
 from .models import BinsOption, ModelOption
 from .photo_paths import count, photo_paths
@@ -24,14 +31,15 @@ from .sorting import Sorter
 from .table import Table
 from .terminal import printable, stdout_columns
 
+INTERRUPTED = 130
 LOOK_AHEAD = 1000  # paths that the table's first column is made for
 
 
 def classify(
     # One that may not be read is told of in its place.
     photos: Annotated[
-        list[Path], typer.Argument(help="Photos, and folders of them.", readable=False)
-    ],
+        list[Path] | None, typer.Argument(help="Photos, and folders of them.", readable=False)
+    ] = None,
     model: ModelOption = None,
     bins: BinsOption = None,
     top: Annotated[
@@ -43,28 +51,61 @@ def classify(
         Path | None,
         typer.Option(metavar="DIR", help="Put copies into a folder in DIR for each answer."),
     ] = None,
+    files_from: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also photos named in FILE, one a line; - is stdin."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write JSON lines or CSV to FILE.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with FILE: leave out photos that it has.")
+    ] = False,
 ) -> None:
     """Say what photos show."""
     _check_options(top, as_json=as_json, as_csv=as_csv)
+    _check_files(out, resume=resume, is_table=not (as_json or as_csv))
+    if not photos and files_from is None:
+        raise UsageError("name photos or folders of them, or a file that names them: --files-from")
+    given = photos or []
     classifier = Classifier(model)
     rules = bins_for(classifier, bins)
-    sorter = _sorter(copy_to, classifier, rules, photos) if copy_to else None
+    sorter = _sorter(copy_to, classifier, rules, given) if copy_to else None
     unlisted: list[OSError] = []
-    first, paths = _peeked(photo_paths(photos, problem=unlisted.append))
-    if not first:
-        raise UsageError(nothing_found(photos, unlisted))
-    show: Lines = Table(first, classifier.classes, bins=rules, top=top)
-    if as_json:
-        show = JsonLines(top)
-    elif as_csv:
-        show = CsvLines(classifier.classes, copies=copy_to is not None)
-    broken, total = _show_all(_classified(paths, classifier, rules, sorter), show, photos)
+    with ExitStack() as opened:
+        named = opened.enter_context(_named(files_from))
+        first, paths = _peeked(chain(photo_paths(given, problem=unlisted.append), named))
+        if not first:
+            raise UsageError(nothing_found([*given, *filter(None, [files_from])], unlisted))
+        lines = JsonLines(top) if as_json else CsvLines(classifier.classes, copies=bool(copy_to))
+        show: Lines = lines
+        if not (as_json or as_csv):
+            show = Table(first, classifier.classes, bins=rules, top=top)
+        before = 0
+        if out:
+            known = opened.enter_context(writing(out, lines, classifier.classes, resume=resume))
+            paths, before = (one for one in paths if lines.name(one) not in known), len(known)
+        else:
+            show.head()
+        opened.enter_context(_ending(again=bool(out)))
+        rows = _classified(paths, classifier, rules, sorter)
+        report = opened.enter_context(_progress(None if files_from else given, seen=not out))
+        broken, total = _show_all(rows, show, lambda done: report(before + done))
+    if before:
+        typer.echo(f"{before:,} photos were answered before", err=True)
     for error in unlisted:
         typer.secho(f"{printable(error.filename)}: {error.strerror}", fg="red", err=True)
-    if broken and isinstance(show, Table):
+    if broken:
         typer.secho(f"{broken} of {total} photos could not be read", fg="red", err=True)
     if broken or unlisted:
         raise typer.Exit(1)
+
+
+def _check_files(out: Path | None, *, resume: bool, is_table: bool) -> None:
+    if resume and out is None:
+        raise UsageError("--resume goes on with a file; name it: --out FILE")
+    if out is not None and is_table:
+        raise UsageError("--out takes lines for programs; give --json or --csv as well")
 
 
 def _check_options(top: int | None, *, as_json: bool, as_csv: bool) -> None:
@@ -118,25 +159,73 @@ def _classified(
         yield Classified(path, answer, decision, copy)
 
 
-def _show_all(rows: Iterator[Classified], show: Lines, photos: Sequence[Path]) -> tuple[int, int]:
+def _show_all(
+    rows: Iterator[Classified], show: Lines, report: Callable[[int], None]
+) -> tuple[int, int]:
     """Print rows as they come, and count those with an error, and all."""
     broken = total = 0
-    with _progress(photos) as report:
-        show.head()
-        for one in rows:
-            show.row(one)
-            total += 1
-            broken += bool(one.error)
-            report(total)
+    for one in rows:
+        show.row(one)
+        total += 1
+        broken += bool(one.error)
+        report(total)
     return broken, total
 
 
 @contextmanager
-def _progress(photos: Sequence[Path]) -> Iterator[Callable[[int], None]]:
-    """Report on stderr, unless the rows themselves appear on a terminal."""
-    if stdout_columns():
+def _progress(photos: Sequence[Path] | None, *, seen: bool) -> Iterator[Callable[[int], None]]:
+    """Report on stderr, unless the rows themselves are seen on a terminal.
+
+    Args:
+        photos: that are named; ``None`` where nobody knows how many there are.
+        seen: whether rows go to stdout.
+    """
+    if seen and stdout_columns():
         yield lambda _: None
         return
-    total = count(photos) if sys.stderr.isatty() else None  # in a log, the number done will do
+    # In a log, the number done will do.
+    total = count(photos) if photos and sys.stderr.isatty() else None
     with reporting("classifying") as report:
         yield lambda done: report(done, total)
+
+
+@contextmanager
+def _named(file: Path | None) -> Iterator[Iterator[Path]]:
+    """Paths that stand in a file, a line each; ``-`` is stdin."""
+    if file is None:
+        yield iter(())
+    elif str(file) == "-":
+        yield _lines(sys.stdin.buffer)
+    else:
+        with file.open("rb") as opened:
+            yield _lines(opened)
+
+
+def _lines(file: BinaryIO) -> Iterator[Path]:
+    names = (os.fsdecode(line.rstrip(b"\r\n")) for line in file)
+    return (Path(name) for name in names if name)
+
+
+@contextmanager
+def _ending(*, again: bool) -> Iterator[None]:
+    """Let SIGTERM end it as Ctrl-C does, so that no half a copy stays behind; say how to go on."""
+    try:
+        with _terminable():
+            yield
+    except KeyboardInterrupt:
+        if not again:
+            raise
+        typer.echo("interrupted; go on with the same command and --resume", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    usual = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, usual)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import filecmp
 import os
 import re
 import shutil
 import unicodedata
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 
-from binsight.errors import UnreadableImageError, UsageError
-from binsight.files import creating, numbered
+from binsight.errors import ImageError, UnreadableImageError, UsageError
+from binsight.files import creating, file_digest, numbered
 
 __all__ = ["Sorter", "folder_names", "is_inside"]
 
+# What a file system says of one name, or one size, and not of those that come after it.
+OF_ONE_PHOTO = {errno.EINVAL, errno.ENAMETOOLONG, errno.EILSEQ, errno.EFBIG}
 LONGEST_FILE, ROOM_FOR_NUMBER = 255, 8  # bytes; most file systems allow 255
 LONGEST = 60  # letters of a folder's name; file systems allow 255 bytes
 FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"/\\|?*\ud800-\udfff]')
@@ -59,8 +61,8 @@ class Sorter:
             answer: one of the answers; ``None`` if there is none.
 
         Raises:
-            ImageError: the photo is gone.
-            UsageError: the copy cannot be written.
+            ImageError: the photo is gone, or no copy can have its name or size.
+            UsageError: no copy can be written any more.
         """
         folder = self._folders[answer]
         place = folder / photo.name
@@ -72,11 +74,14 @@ class Sorter:
         except OSError as error:
             if not os.path.lexists(photo):
                 raise UnreadableImageError("gone before it was copied", str(photo)) from error
+            if error.errno in OF_ONE_PHOTO:
+                reason = f"cannot be copied to {folder}: {error.strerror}"
+                raise ImageError(reason, str(photo)) from error
             raise UsageError(f"cannot copy {photo} to {folder}: {error.strerror}") from error
 
 
 class _Namesakes:
-    """The other photos of one name in one folder, each asked for by its size, not one by one.
+    """The other photos of one name in one folder, each asked for by its content, not one by one.
 
     Args:
         place: of the first of them.
@@ -88,19 +93,21 @@ class _Namesakes:
             stem = stem[:-1]
         others = islice(numbered(stem, place.suffix), 1, None)
         self._untried = (place.with_name(name) for name in others)
-        self._of_size: dict[int, list[Path]] = defaultdict(list)
+        self._place_of: dict[str, Path] = {}  # by the SHA-256 of what lies there
 
     def copy(self, photo: Path) -> Path:
-        alike = self._of_size[photo.stat().st_size]
-        for place in alike:
-            if _is_copy(photo, place):
-                return place
+        digest = file_digest(photo)
+        known = self._place_of.get(digest)
+        if known is not None and _is_copy(photo, known):  # nobody has changed it since
+            return known
         for place in self._untried:
-            if _is_copy(photo, place) or _copied(photo, place):
-                alike.append(place)
+            if _copied(photo, place):
+                self._place_of[digest] = place
                 return place
             if place.is_file():
-                self._of_size[place.stat().st_size].append(place)
+                self._place_of.setdefault(file_digest(place), place)
+                if self._place_of.get(digest) == place:
+                    return place
         raise AssertionError("numbers do not end")
 
 

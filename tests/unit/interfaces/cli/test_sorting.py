@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from binsight.errors import UnreadableImageError, UsageError
+from binsight.errors import ImageError, UnreadableImageError, UsageError
 from binsight.interfaces.cli import sorting
 from binsight.interfaces.cli.sorting import Sorter, folder_names
 
@@ -92,6 +93,49 @@ def test_an_endless_suffix_leaves_room_for_no_stem(tmp_path: Path) -> None:
 def test_a_photo_that_is_gone_is_an_error_of_that_photo(tmp_path: Path) -> None:
     with pytest.raises(UnreadableImageError, match=r"gone\.jpg: gone before it was copied"):
         sorter(tmp_path / "out").copy(tmp_path / "gone.jpg", "glass")
+
+
+def test_a_name_that_a_disk_refuses_is_an_error_of_that_photo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")  # a colon, on a memory card
+
+    monkeypatch.setattr("binsight.interfaces.cli.sorting.shutil.copy2", refused)
+    a = photo(tmp_path, "a.jpg", "A")
+    with pytest.raises(ImageError, match=r"a\.jpg: cannot be copied to .*glass: Invalid argument"):
+        sorter(tmp_path / "out").copy(a, "glass")
+
+
+def test_photos_of_one_name_and_size_are_not_compared_with_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared = 0
+    is_copy = sorting.filecmp.cmp
+
+    def counted(*files: Path, shallow: bool) -> bool:
+        nonlocal compared
+        compared += 1
+        return is_copy(*files, shallow=shallow)
+
+    monkeypatch.setattr(sorting.filecmp, "cmp", counted)
+    photos = [photo(tmp_path / str(n), "a.jpg", f"{n:04}") for n in range(60)]
+    into = sorter(tmp_path / "out")
+    copies = [into.copy(one, "glass") for one in photos]
+    assert len(set(copies)) == 60
+    assert [sorter(tmp_path / "out").copy(one, "glass") for one in photos[:5]] == copies[:5]
+    assert [into.copy(one, "glass") for one in photos] == copies
+    assert compared < 60 * 4
+
+
+def test_a_copy_that_somebody_changed_is_made_anew(tmp_path: Path) -> None:
+    photos = [photo(tmp_path / str(n), "a.jpg", f"{n}") for n in range(3)]
+    into = sorter(tmp_path / "out")
+    copies = [into.copy(one, "glass") for one in photos]
+    copies[2].write_text("another")
+    again = into.copy(photos[2], "glass")
+    assert again.read_text() == "2"
+    assert again not in copies
 
 
 def test_a_dangling_link_is_not_written_through(tmp_path: Path) -> None:
