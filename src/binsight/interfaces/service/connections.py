@@ -2,8 +2,8 @@
 
 uvicorn closes a connection that stays silent after an answer, and no other: one that never sends
 the whole head of a request, or never takes its answer, would hold its file for good. When all files
-are taken, nobody is let in any more. What happens between a head and its answer is not looked at
-here: `bodies` and `edge` limit that.
+are taken, nobody is let in any more. How long a body may take is not decided here, but in `bodies`
+and `edge`; who sends one may have to make way all the same.
 """
 
 from __future__ import annotations
@@ -79,6 +79,7 @@ class Connection(H11Protocol):
 
     def on_response_complete(self) -> None:
         """Begin to wait for the next request, or go on with one that is there."""
+        self._stop()
         super().on_response_complete()
         self._look()
 
@@ -93,29 +94,33 @@ class Connection(H11Protocol):
         self._look()
 
     def _look(self) -> None:
-        """Count the time exactly while it is the client's turn."""
-        answering = self.cycle is not None and not self.cycle.response_complete
-        if answering and not self.flow.write_paused:
+        """Count the time exactly while it is the client's turn: to send, or to take."""
+        if self._is_answering() and not self.cycle.more_body and not self.flow.write_paused:
             self._stop()
         elif self not in self.waiting:
             self.waiting[self] = self.loop.time()
             self._timer = self.loop.call_later(self.limits.head_seconds, self._late)
 
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
     def _late(self) -> None:
-        untaken = self.transport.get_write_buffer_size() > 0
-        waited = self.loop.time() - self.waiting[self]
-        if untaken and waited < self.limits.answer_seconds:
-            self._timer = self.loop.call_later(self.limits.head_seconds, self._late)
+        if self.transport.get_write_buffer_size() > 0:
+            over = self.loop.time() - self.waiting[self] >= self.limits.answer_seconds
         else:
+            over = not self._is_answering()  # a body has limits of its own
+        if over:
             self._leave()
+        else:
+            self._timer = self.loop.call_later(self.limits.head_seconds, self._late)
 
     def _make_way(self) -> None:
         if self.crowded.due():
             logger.warning(
                 "too many connections; those that wait longest are closed", most=self.limits.most
             )
-        # Who has a request to send does so at once: an idle crowd keeps nobody out. If all others
-        # are being answered, it is the new one that goes.
+        # Who has a request to send does so at once: no crowd that dawdles keeps anybody out. If
+        # all others are being answered, it is the new one that goes.
         next(iter(self.waiting), self)._leave()
 
     def _leave(self) -> None:

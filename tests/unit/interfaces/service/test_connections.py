@@ -31,6 +31,7 @@ from binsight.interfaces.service.server import _Server
 SHORT = Limits(head_seconds=0.1, answer_seconds=0.3)
 WHOLE = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 HALF = b"POST / HTTP/1.1\r\nHost: a\r\n"
+BODY = HALF + b"Content-Length: 4\r\n\r\nabc"  # but its last letter
 LARGE = 20_000_000  # bytes; more than the system keeps for a client that does not read
 
 
@@ -46,6 +47,10 @@ class Served:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.begun.release()
+        more = True
+        while more:
+            message = await receive()
+            more = message.get("more_body", False)
         while not self.let_go.is_set():
             await asyncio.sleep(0.01)
         length = str(len(self.answer)).encode()
@@ -182,6 +187,19 @@ def test_nobody_who_is_being_answered_makes_way() -> None:
         served.let_go.set()
         assert answered(first)
         assert answered(second)
+
+
+def test_a_body_that_arrives_has_its_time_but_makes_way() -> None:
+    with serving(Limits(most=2, head_seconds=0.05)) as served:
+        first, second = served.connect(BODY), served.connect(BODY)
+        for _ in range(2):
+            assert served.begun.acquire(timeout=DEADLINE)
+        time.sleep(0.2)
+        with first, second, served.connect(WHOLE) as new:
+            assert answered(new)
+            assert closed(first)
+            second.sendall(b"d")
+            assert answered(second)
 
 
 def test_a_crowd_that_says_nothing_keeps_nobody_out() -> None:
