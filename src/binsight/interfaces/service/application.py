@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
 
@@ -20,7 +20,7 @@ from .answers import Answers, Health, Kept, ModelAnswer
 from .bodies import FORM, RAW, Body, read_body
 from .edge import Drained, Edge
 from .leaving import departure
-from .problems import PROBLEM_JSON, Problem, RefusedError, full, install, unanswered
+from .problems import PROBLEM_JSON, Problem, RefusedError, install, unanswered
 from .settings import Settings
 from .tokens import Tokens
 from .work import Work
@@ -68,7 +68,6 @@ async def _live(app: FastAPI) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        work.stopping = True
         follower.cancel()
         await asyncio.to_thread(work.close)
 
@@ -101,10 +100,10 @@ def _answering(settings: Settings) -> APIRouter:
         responses=_problems([*sending, 403]),
         openapi_extra=_takes({"photo": BINARY, "label": {"type": "string"}}, needed=["photo"]),
     )
-    router.add_api_route(
+    _look(
+        router,
         "/model",
         _model,
-        methods=["GET"],
         summary="What the model says about itself",
         response_model=ModelAnswer,
         responses=_problems(always),
@@ -114,25 +113,25 @@ def _answering(settings: Settings) -> APIRouter:
 
 def _watching() -> APIRouter:
     router = APIRouter()
-    router.add_api_route(
-        "/healthz", _health, methods=["GET"], summary="Does it live?", response_model=Health
-    )
-    router.add_api_route(
-        "/readyz",
-        _ready,
-        methods=["GET"],
-        summary="Does it take requests?",
-        response_model=Health,
-        responses=_problems([503]),
-    )
-    router.add_api_route(
+    _look(router, "/healthz", _health, summary="Does it live?", response_model=Health)
+    _look(router, "/readyz", _ready, summary="Does it take requests?", response_model=Health)
+    _look(
+        router,
         "/metrics",
         _metrics,
-        methods=["GET"],
         summary="Figures for Prometheus",
         response_class=PlainTextResponse,
     )
     return router
+
+
+def _look(router: APIRouter, path: str, endpoint: Callable[..., Any], **described: Any) -> None:
+    """Answer GET, and HEAD as RFC 9110 wants it; the server leaves the body out."""
+    # The document would give both the same name, so that HEAD stays out of it: the first route
+    # answers, the second one is what is described.
+    methods = ["GET", "HEAD"]
+    router.add_api_route(path, endpoint, methods=methods, include_in_schema=False, **described)
+    router.add_api_route(path, endpoint, methods=["GET"], **described)
 
 
 def _guard(tokens: Tokens) -> Any:
@@ -227,9 +226,7 @@ async def _health() -> Health:
     return Health(status="alive")
 
 
-async def _ready(request: Request) -> Health:
-    if _work(request).stopping:
-        raise full("the service is stopping")
+async def _ready() -> Health:
     return Health(status="ready")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,16 +49,20 @@ class Settings:
 
     def __post_init__(self) -> None:
         least = {
-            "workers": (self.workers, 1),
-            "waiting": (self.waiting, 0),
-            "photos in one request": (self.max_photos, 1),
-            "bytes of a photo": (self.limits.max_bytes, 1),
-            "pixels of a photo": (self.limits.max_pixels, 1),
-            "bytes of a request": (self.max_request_bytes, self.limits.max_bytes),
+            "workers": (self.workers, 1, "--workers 1"),
+            "waiting": (self.waiting, 0, "--waiting 0"),
+            "photos in one request": (self.max_photos, 1, "--max-photos 1"),
+            "bytes of a photo": (self.limits.max_bytes, 1, "--max-photo-mib 1"),
+            "pixels of a photo": (self.limits.max_pixels, 1, "--max-megapixels 1"),
+            "bytes of a request": (
+                self.max_request_bytes,
+                self.limits.max_bytes,
+                f"--max-request-mib {math.ceil(self.limits.max_bytes / MIB)}",
+            ),
         }
-        for name, (value, bound) in least.items():
+        for name, (value, bound, option) in least.items():
             if value < bound:
-                raise UsageError(f"{value} {name}; give {bound} or more")
+                raise UsageError(f"{value} {name}; give {bound} or more: {option}")
         if self.body_seconds <= 0 or self.watch_seconds < 0:
             raise UsageError("seconds must not be negative, and a body needs some")
 

@@ -44,7 +44,6 @@ class Work:
         self.places = Places(settings.places)
         self.room = Room(settings.body_bytes, MOST_BODIES)
         self.metrics = Metrics(self.places, self.room)
-        self.stopping = False
         self._watched = Watched(settings, taken=self._taken, failed=self._failed)
 
     @property
@@ -54,7 +53,6 @@ class Work:
 
     def start(self) -> None:
         """Take requests from now on."""
-        self.stopping = False
         self._workers = ThreadPoolExecutor(self.settings.workers, "binsight-photo")
         # Files in a thread of its own: a slow disk or a large bundle must not keep photos waiting.
         self._files = ThreadPoolExecutor(1, "binsight-file")

@@ -248,11 +248,18 @@ def test_the_model_says_what_the_bundle_says(client: TestClient, small_bundle: S
 def test_it_says_that_it_lives_and_is_ready(client: TestClient) -> None:
     assert client.get("/healthz").json() == {"status": "alive"}
     assert client.get("/readyz").json() == {"status": "ready"}
-    client.app.state.work.stopping = True  # type: ignore[attr-defined]
-    try:
-        assert refused(client.get("/readyz"), 503) == "the service is stopping"
-    finally:
-        client.app.state.work.stopping = False  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/v1/model"])
+def test_head_is_answered_as_get_is_without_a_body(client: TestClient, path: str) -> None:
+    got, head = client.get(path), client.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == got.headers["content-type"]
+    assert int(head.headers["content-length"]) > 0
+    assert list(client.get("/openapi.json").json()["paths"][path]) == ["get"]
+    wrong = client.post(path)
+    assert refused(wrong, 405) == f"POST is not answered here; send {wrong.headers['allow']}"
+    assert set(wrong.headers["allow"].split(", ")) == {"GET", "HEAD"}
 
 
 def test_a_correction_is_kept_with_what_the_model_said(

@@ -23,13 +23,17 @@ def test_only_a_token_opens_what_answers(small_bundle: SmallBundle) -> None:
         assert without.status_code == 401
         assert without.headers["www-authenticate"].startswith("Bearer")
         assert without.headers["content-type"] == "application/problem+json"
-        for method, path in [("GET", "/v1/model"), ("POST", "/v1/corrections?label=glass")]:
+        for method, path in [
+            ("GET", "/v1/model"),
+            ("HEAD", "/v1/model"),
+            ("POST", "/v1/corrections?label=glass"),
+        ]:
             assert client.request(method, path).status_code == 401
         for token in (ONE, TWO):
             bearer = {"Authorization": f"Bearer {token}"}
             answer = client.post("/v1/classify", content=photo, headers=JPEG | bearer)
             assert answer.status_code == 200
-        for path in ("/healthz", "/readyz", "/metrics"):
+        for path in ("/healthz", "/readyz", "/metrics", "/docs"):
             assert client.get(path).status_code == 200
         assert client.get("/openapi.json").json()["components"]["securitySchemes"]
 

@@ -26,7 +26,7 @@ from binsight.interfaces.service import work as work_module
 from binsight.interfaces.service.application import create_app
 from binsight.interfaces.service.edge import Drained
 from binsight.interfaces.service.places import Room
-from binsight.interfaces.service.settings import Settings
+from binsight.interfaces.service.settings import MIB, Settings
 
 
 def figure(client: TestClient, name: str) -> float:
@@ -343,6 +343,12 @@ def test_what_was_asked_is_counted_under_names_that_no_client_makes_up(tmp_path:
 def test_settings_that_cannot_work_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=r"give|seconds"):
         Settings(**wrong)
+
+
+def test_a_photo_larger_than_a_request_names_the_option_that_helps() -> None:
+    limits = ImageLimits(max_bytes=100 * MIB + 1)
+    with pytest.raises(UsageError, match=r"bytes of a request; .* more: --max-request-mib 101$"):
+        Settings(limits=limits)
 
 
 @pytest.mark.parametrize(("max_bytes", "read"), [(1000, 3), (9, 1)])
