@@ -27,6 +27,7 @@ TEMPERATURE_RANGE = (0.1, 10.0)
 BINS = 15
 MAJORITY = 0.5  # an answer that the other classes together outweigh is not sure
 HALVINGS = 50
+HAIR = 1e-4  # of a confidence: more than last digits are
 
 
 def fit_temperature(logits_nc: NDArray[np.floating[Any]], labels_n: NDArray[np.int64]) -> float:
@@ -111,9 +112,10 @@ def choose_threshold(
         least: the threshold is never below this, however good the answers are.
 
     Returns:
-        ``least`` when every photo that reaches it may be accepted; a confidence that occurs among
-        the photos otherwise; 1.0 when no threshold satisfies the risk. 1.0 rejects all but a
-        confidence of exactly 1, which float32 can reach.
+        ``least`` when every photo that reaches it may be accepted; otherwise `HAIR`, or half-way to
+        the next if that is nearer, below the last that is accepted, so that other last digits, as
+        another runtime computes, reject none; 1.0 when no threshold satisfies the risk. 1.0 rejects
+        all but a confidence of exactly 1, which float32 can reach.
 
     Raises:
         UsageError: ``risk`` is outside 0 to 1.
@@ -131,7 +133,10 @@ def choose_threshold(
     possible = np.flatnonzero((border_n & (risk_n <= risk))[:enough])
     if not len(possible):
         return 1.0
-    return least if possible[-1] == enough - 1 else float(falling_n[possible[-1]])
+    if possible[-1] == enough - 1:
+        return least
+    last, following = map(float, falling_n[possible[-1] :][:2])
+    return max(last - HAIR, (last + following) / 2)
 
 
 def _check_confidence(confidence_n: NDArray[Any], correct_n: NDArray[np.bool_]) -> None:

@@ -23,6 +23,7 @@ from .errors import TrainingError, UsageError
 
 __all__ = ["SCORE", "Formula", "Known", "choose_limit", "fit_known"]
 
+HAIR = 1e-3  # of the photos' deviation: more than last digits are
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
@@ -236,7 +237,10 @@ def fit_known(
 
 
 def choose_limit(novelty_n: NDArray[np.floating[Any]], *, accepted: float) -> float:
-    """Choose the smallest novelty below or at which at least a share of the photos lies.
+    """Choose the smallest novelty below which at least a share of the photos lies.
+
+    It is `HAIR` above the last of them, or half-way to the next if that is nearer, so that other
+    last digits, as another runtime computes, shut none out.
 
     Args:
         novelty_n: of photos of known classes, that the score was not fitted to.
@@ -252,7 +256,9 @@ def choose_limit(novelty_n: NDArray[np.floating[Any]], *, accepted: float) -> fl
         raise TrainingError("a limit needs the novelty of at least one photo, all of them finite")
     # A share such as 0.95 of 20 may come out a hair above 19.
     enough = math.ceil(accepted * len(novelty_n) * (1 - 1e-12))
-    return float(np.sort(novelty_n)[enough - 1])
+    last = np.sort(novelty_n)[enough - 1]
+    beyond_n = novelty_n[novelty_n > last]
+    return float(min(last + HAIR, (last + beyond_n.min(initial=np.inf)) / 2))
 
 
 def _unit(embeddings_nd: NDArray[np.floating[Any]]) -> Doubles:

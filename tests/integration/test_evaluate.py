@@ -8,22 +8,25 @@ import os
 import shutil
 import sys
 from contextlib import chdir
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from command_line import binsight
 from PIL import Image
 from small_bundle import SmallBundle, squares, write_small_bundle
-from tiny_training import draw_photos, make_run, write_weights
+from tiny_training import SMALL, draw_photos, make_run, write_weights
 from typer.testing import CliRunner, Result
 
 from binsight import Classifier
 from binsight.data.catalog import scan
+from binsight.data.relabel import DROP, LabelIssue, corrected
 from binsight.data.split import split_by_ratios, write_split
 from binsight.errors import BinsightError
 from binsight.evaluation import asking
 from binsight.interfaces.cli import app
-from binsight.training.run import open_run
+from binsight.training.recipe import load_recipe
+from binsight.training.run import create_run, open_run
 
 NAMES = {"bottles": "glass", "tins": "metal", "cats": "none", "blurred": "skip"}
 
@@ -436,6 +439,64 @@ def test_photos_that_the_run_before_learned_from_are_not_counted_either(
     text = "".join(f"{digest}\n" for digest in digest_of.values())
     (copied / "learned.txt").write_text(text)
     assert "has learned from all of part val's" in refused(copied, "--out", tmp_path / "c")
+
+
+def test_a_copy_of_what_it_learned_is_not_counted_either(
+    run: Path, home: Path, tmp_path: Path
+) -> None:
+    """Where a split tears copies apart, the run counts what its bundle would."""
+    copied = tmp_path / "run"
+    shutil.copytree(run, copied)
+    opened = open_run(copied)
+    catalog = opened.photos()
+    opened.note_learned(catalog)
+    parts = opened.split.part_of
+    taken = next(one for one in catalog.photos if parts[one.path] == "train")
+    judged = next(one for one in catalog.photos if parts[one.path] == "val")
+    shutil.copytree(home, tmp_path / "photos")
+    shutil.copy(home / taken.path, tmp_path / "photos" / judged.path)
+    photos = scan([tmp_path / "photos"], duplicates=False)
+    assert photos.digest != catalog.digest
+    facts = json.loads((copied / "run.json").read_text("utf-8"))
+    facts |= {"catalog_digest": photos.digest, "sources": [str(tmp_path / "photos")]}
+    (copied / "run.json").write_text(json.dumps(facts))
+    write_split(copied / "split.csv", replace(opened.split, catalog_digest=photos.digest))
+    done = ran(copied, "--out", tmp_path / "a")
+    assert f"part val: left out 1 photos that {copied} has learned from\n" in done.stderr
+    assert told(tmp_path / "a")["photos"] == len(opened.split.paths("val")) - 1
+
+
+def test_a_run_keeps_its_corrections_where_its_photos_are_named(home: Path, tmp_path: Path) -> None:
+    photos = scan([home], duplicates=False)
+    moved = [one for one in photos.photos if one.label == "paper"][:2]
+    decisions = (
+        LabelIssue(path=moved[0].path, label="paper", decision="glass"),
+        LabelIssue(path=moved[1].path, label="paper", decision=DROP),
+    )
+    catalog = corrected(photos, decisions)
+    split = split_by_ratios(catalog, {"train": 0.4, "val": 0.3, "test": 0.3}, seed=0)
+    made = create_run(
+        tmp_path / "run",
+        recipe=load_recipe("seed", [f"{key}={value}" for key, value in SMALL.items()]),
+        split=split,
+        sources=(home,),
+        weights="none",
+        decisions=decisions,
+    )
+    shutil.copy(write_weights(tmp_path / "first.safetensors"), made.best)
+    shutil.copytree(home, tmp_path / "elsewhere")
+    for number, named in enumerate(([], [home], [tmp_path / "elsewhere"])):
+        done = ran(made.folder, *named, "--out", tmp_path / f"{number}")
+        assert done.exit_code == 0, done.exception
+        assert "not quite" not in done.stderr
+    first, *others = (
+        (tmp_path / f"{number}" / "predictions.csv").read_text() for number in range(3)
+    )
+    assert others == [first, first]
+    assert told(tmp_path / "1")["photos"] == len(split.paths("test"))
+    (tmp_path / "elsewhere" / moved[0].path).unlink()
+    done = ran(made.folder, tmp_path / "elsewhere", "--out", tmp_path / "3")
+    assert "(1 are missing, 0 are new)" in done.stderr
 
 
 FIRST = ("0.png", "1.png")

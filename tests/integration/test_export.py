@@ -135,6 +135,32 @@ def test_it_remembers_embeddings_of_both_parts(
     np.testing.assert_allclose(held, reference.embedding_nd.numpy(), rtol=2e-3, atol=2e-3)
 
 
+def test_validation_photos_that_it_has_learned_from_choose_nothing_where_others_do(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where it began with a bundle that knew some of them."""
+    run, catalog = exported.run, exported.run.photos()
+    val = set(run.split.paths("val"))
+    digests = [one.sha256 for one in catalog.photos if one.path in val][:4]
+    monkeypatch.setattr(type(run), "learned_of", lambda *_: run._own(catalog) | Learned.of(digests))
+    convert = exporting._to_onnx
+    draft = onnx.load_from_string(exported.draft)
+    monkeypatch.setattr(exporting, "_to_onnx", lambda *_: draft)
+    few = export_bundle(run, tmp_path / "few.onnx")
+    assert (few.metrics["val_photos"], few.metrics["val_photos_learned"]) == (9, 4)
+    memory = read_memory(read_verified(tmp_path / "few.onnx"))
+    assert memory is not None
+    assert memory.held_out.sum() == 5
+    monkeypatch.setattr(exporting, "_to_onnx", convert)
+    monkeypatch.setattr(exporting, "FEWEST", 5)
+    others = export_bundle(run, tmp_path / "others.onnx")
+    assert others.metrics["val_photos"] == others.parity.photos == 5
+    assert others.chosen_on is not None
+    assert others.chosen_on.photos == 5
+    assert "val_photos_learned" not in others.metrics
+    assert others.temperature != few.temperature
+
+
 def test_parity_is_recorded(exported: Exported) -> None:
     parity = exported.metadata.parity
     assert parity.photos == 9

@@ -11,6 +11,7 @@ from scipy.special import log_softmax, softmax
 
 from binsight import calibration
 from binsight.calibration import (
+    HAIR,
     choose_threshold,
     expected_calibration_error,
     fit_temperature,
@@ -118,13 +119,15 @@ def test_threshold_is_the_most_generous_that_respects_the_risk(pairs, risk, leas
     assert least <= chosen <= 1.0
     assert respected(chosen) or chosen == 1.0
     assert not any(respected(other) for other in np.unique(confidence) if least <= other < chosen)
+    if least < chosen < 1:
+        assert np.abs(confidence - chosen).min() > 0.9 * HAIR, "no photo is on the border"
 
 
 def test_threshold_worked_by_hand():
     confidence = np.array([0.6, 0.9, 0.7, 0.8, 0.5])
     correct = np.array([True, True, False, True, False])
-    assert choose_threshold(confidence, correct, risk=0.0) == 0.8
-    assert choose_threshold(confidence, correct, risk=0.25) == 0.6
+    assert choose_threshold(confidence, correct, risk=0.0) == pytest.approx(0.8 - HAIR)
+    assert choose_threshold(confidence, correct, risk=0.25) == pytest.approx(0.6 - HAIR)
     assert choose_threshold(confidence, correct, risk=0.4) == 0.5
     assert choose_threshold(confidence, correct, risk=0.4, least=0.0) == 0.0
 
@@ -137,7 +140,10 @@ def test_an_answer_that_the_others_outweigh_is_never_sure():
 
 def test_equal_confidences_are_accepted_together():
     confidence = np.array([0.9, 0.7, 0.7])
-    assert choose_threshold(confidence, np.array([True, True, False]), risk=0.0) == 0.9
+    chosen = choose_threshold(confidence, np.array([True, True, False]), risk=0.0)
+    assert chosen == pytest.approx(0.9 - HAIR)
+    near = np.array([0.9, 0.9 - HAIR / 2])
+    assert choose_threshold(near, np.array([True, False]), risk=0.0) == near.mean()
 
 
 def test_impossible_risk_gives_one():

@@ -13,7 +13,12 @@ from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
 from binsight import images
-from binsight.errors import ImageError, ImageTooLargeError, UnreadableImageError
+from binsight.errors import (
+    ImageError,
+    ImageMemoryError,
+    ImageTooLargeError,
+    UnreadableImageError,
+)
 from binsight.images import ImageLimits, decode, read_file, upright_size
 
 ORIENTATION = 0x0112
@@ -420,6 +425,29 @@ def test_overlapping_threads_leave_the_warning_filters_alone(monkeypatch):
     first_is_done.set()
     threads[1].join()
     assert warnings.filters == before
+
+
+@pytest.mark.parametrize("call", ["PIL.Image.open", "pathlib.Path.open"])
+def test_a_photo_that_finds_no_memory_is_not_called_broken(tmp_path, monkeypatch, call):
+    path = tmp_path / "photo.png"
+    path.write_bytes(encoded(textured(48, 32), "PNG"))
+
+    def full(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(call, full)
+    with pytest.raises(ImageMemoryError, match=r"photo\.png: not enough memory for it now") as told:
+        decode(path)
+    assert isinstance(told.value, MemoryError)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_decoded_photo_has_nothing_of_its_file(kind):
+    turned = Image.Exif()
+    turned[0x112] = 6
+    for notes in (None, turned):
+        plain = decode(encoded(textured(48, 32), kind, **({"exif": notes} if notes else {})))
+        assert (type(plain), plain.info, dict(plain.getexif())) == (Image.Image, {}, {})
 
 
 def test_the_heic_of_a_phone_is_told_of_by_its_name():

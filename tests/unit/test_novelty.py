@@ -12,7 +12,7 @@ from sklearn.covariance import EmpiricalCovariance, shrunk_covariance
 from sklearn.metrics import roc_auc_score
 
 from binsight.errors import TrainingError, UsageError
-from binsight.novelty import SHRINKAGE, Known, choose_limit, fit_known
+from binsight.novelty import HAIR, SHRINKAGE, Known, choose_limit, fit_known
 
 WIDTH = 24
 CLASSES = 4
@@ -73,7 +73,8 @@ def test_classes_of_unlike_size_weigh_as_many_photos_as_they_have() -> None:
 
 def test_a_share_that_comes_out_a_hair_above_a_whole_number_is_that_number() -> None:
     assert 0.07 * 100 > 7
-    assert choose_limit(np.arange(100.0), accepted=0.07) == 6
+    assert choose_limit(np.arange(100.0), accepted=0.07) == 6 + HAIR
+    assert choose_limit(np.array([1, 1 + HAIR]), accepted=0.5) == 1 + HAIR / 2
 
 
 def test_few_directions_say_nearly_the_same() -> None:
@@ -149,12 +150,12 @@ NUMBERS = st.lists(st.integers(-9, 9).map(float), min_size=1, max_size=50)
 
 @settings(deadline=None)
 @given(NUMBERS, st.sampled_from([0.01, 0.5, 0.9, 0.95, 0.99, 1.0]))
-def test_the_limit_is_the_smallest_that_accepts_enough(novelty, accepted):
+def test_the_limit_accepts_enough_and_no_value_is_on_it(novelty, accepted):
     values = np.array(novelty)
     limit = choose_limit(values, accepted=accepted)
-    assert limit in novelty
     assert np.mean(values <= limit) >= accepted - 1e-9
-    assert np.mean(values < limit) < accepted
+    assert np.mean(values < values[values <= limit].max()) < accepted
+    assert 0.9 * HAIR < np.abs(values - limit).min() < 1.1 * HAIR
 
 
 def test_impossible_limits_are_refused() -> None:

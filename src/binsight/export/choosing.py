@@ -15,7 +15,7 @@ from binsight.novelty import choose_limit
 from .described import Description
 from .measured import Answers
 
-__all__ = ["Chosen", "choose_sure", "chosen_anew", "too_few_to_choose"]
+__all__ = ["FEWEST", "Chosen", "choose_sure", "chosen_anew", "too_few_to_choose"]
 
 FEWEST = 200  # photos; of fewer the share of wrong answers among the sure ones is a guess
 

@@ -21,6 +21,7 @@ from binsight.errors import ParityError
 from binsight.model.network import Network, followed_by_norm
 
 from .measured import LARGEST_FALL
+from .network_part import LEAST
 
 __all__ = ["Rounding", "check_rounding", "rounded"]
 
@@ -49,7 +50,7 @@ class Rounding(NamedTuple):
 
 
 def rounded(network: Network) -> Network:
-    """A copy in eval mode without BatchNorm, all but the head in numbers that float16 has.
+    """A copy in eval mode without BatchNorm, what is stored so in numbers that float16 has.
 
     Args:
         network: in eval mode, on the CPU.
@@ -59,7 +60,7 @@ def rounded(network: Network) -> Network:
     """
     folded = _folded(network)
     for name, parameter in folded.named_parameters():
-        if name.startswith("head.") or parameter.dim() < 2:
+        if name.startswith("head.") or parameter.dim() < 2 or parameter.numel() < LEAST:
             continue
         half = parameter.data.half()
         if not half.isfinite().all():

@@ -15,7 +15,7 @@ from onnx import helper, numpy_helper
 from binsight.errors import ParityError
 from binsight.teaching.graph import nodes_for, refill
 
-__all__ = ["HALF", "fold_half", "nodes_of_network", "round_weights", "store_half"]
+__all__ = ["HALF", "LEAST", "fold_half", "nodes_of_network", "round_weights", "store_half"]
 
 LEAST = 1024  # numbers in a tensor; biases and the like are not worth a Cast
 HALF = ".half"

@@ -34,6 +34,7 @@ from binsight.data.catalog import Catalog
 from binsight.data.labelled import LabelledPhotos, labelled_part
 from binsight.errors import SplitError
 from binsight.evaluation.scored import Scored
+from binsight.learned import Learned
 from binsight.model.network import Network
 from binsight.novelty import SCORE, fit_known
 from binsight.runtime.parity import write_if_alike
@@ -43,7 +44,7 @@ from binsight.training.checkpoints import best_network
 from binsight.training.outputs import outputs_of
 from binsight.training.run import Run
 
-from .choosing import choose_sure
+from .choosing import FEWEST, choose_sure
 from .half import Rounding, check_rounding, rounded
 from .network_part import store_half
 
@@ -56,6 +57,7 @@ FITTED = 300  # training photos a class that the novelty is fitted to
 REMEMBERED_LEARNED = 80  # photos a class
 REMEMBERED_HELD_OUT = 40
 OPSET = 18
+LEARNED_VAL = "val_photos_learned"  # a metric: how many of them the network has learned from
 Progress = Callable[[int, int], None]
 Store = Literal["fp32", "fp16"]
 
@@ -73,9 +75,10 @@ def export_bundle(
 ) -> Metadata:
     """Write the bundle of a run's best epoch.
 
-    Temperature, limit of the novelty and threshold are chosen on the validation part. Parity is
-    measured on photos of that part; a bundle that does not answer like its checkpoint is not
-    written.
+    Temperature, limit of the novelty and threshold are chosen on the validation part, without the
+    photos that the network, or what it began with, has learned from, as long as `FEWEST` others are
+    there. Parity is measured on photos of that part; a bundle that does not answer like its
+    checkpoint is not written.
 
     Args:
         run: a finished or interrupted run.
@@ -99,14 +102,15 @@ def export_bundle(
         raise SplitError("the split has no part 'val', which calibration needs")
     plain = best_network(run)
     network = rounded(plain) if store == "fp16" else plain
-    learned, held = _shown(run, catalog, network, progress)
+    known = run.learned_of(catalog)
+    learned, held = _shown(run, catalog, network, known, progress)
     rounding = _rounding(run, plain, held) if store == "fp16" else None
     labels = np.array(held.photos.labels, np.int64)
     temperature = fit_temperature(held.logits_nc, labels)
     probs = softmax(held.logits_nc, temperature)
     scored = Scored(held.paths, labels, probs, run.facts.classes)
-    known = fit_known(learned.embeddings_nd, np.array(learned.photos.labels, np.int64))
-    novelty_n = known.score(held.embeddings_nd)
+    fitted = fit_known(learned.embeddings_nd, np.array(learned.photos.labels, np.int64))
+    novelty_n = fitted.score(held.embeddings_nd)
     chosen = choose_sure(probs, novelty_n, labels, accepted=accepted, risk=risk)
     assert chosen.limit is not None
     facts = _Chosen(
@@ -119,11 +123,11 @@ def export_bundle(
     model = _to_onnx(network, temperature, run.recipe.eval_size)
     if rounding:
         store_half(model)
-    remember(model.graph, _memory(run, catalog, learned, held))
-    add_novelty(model.graph, known)
+    remember(model.graph, _memory(run, known, learned, held))
+    add_novelty(model.graph, fitted)
 
     def describe(parity: Parity) -> Metadata:
-        return _metadata(run, scored, facts, licence, rounding, parity)
+        return _metadata(run, scored, facts, licence, rounding, int(held.known_n.sum()), parity)
 
     return write_if_alike(
         out, model, describe, held.photos.files, probs, novelty_n=novelty_n, most=PARITY_PHOTOS
@@ -138,10 +142,11 @@ def _rounding(run: Run, plain: Network, held: _Shown) -> Rounding:
 
 @dataclass(frozen=True, eq=False)
 class _Shown:
-    """Photos of one part, and what the network made of them."""
+    """Photos of one part, what the network made of them, and which of them it has learned from."""
 
     paths: tuple[str, ...]
     photos: LabelledPhotos
+    known_n: NDArray[np.bool_]
     logits_nc: NDArray[np.float32]
     embeddings_nd: NDArray[np.float32]
 
@@ -158,39 +163,51 @@ class _Chosen:
 
 
 def _shown(
-    run: Run, catalog: Catalog, network: Network, progress: Progress | None
+    run: Run, catalog: Catalog, network: Network, known: Learned, progress: Progress | None
 ) -> tuple[_Shown, _Shown]:
-    """Some training photos, evenly over classes and sources, and all validation photos."""
+    """Some training photos, evenly over classes and sources, and the validation photos."""
     paths, photos = labelled_part(catalog, run.split, "train", run.facts.classes)
     fitted = _spread_over_classes(run, paths, FITTED)
     learned = photos.at(fitted)
     val_paths, held = labelled_part(catalog, run.split, "val", run.facts.classes)
+    digest_of = {photo.path: photo.sha256 for photo in catalog.photos}
+    known_n = np.array([digest_of[path] in known for path in val_paths])
+    if known_n.any() and (~known_n).sum() >= FEWEST:
+        others = np.flatnonzero(~known_n)
+        val_paths, held = tuple(val_paths[place] for place in others), held.at(others)
+        known_n = known_n[others]
     logits, embeddings = outputs_of(
         network, learned + held, run.recipe.preprocess, progress=progress
     )
     border = len(fitted)
     return (
         _Shown(
-            tuple(paths[place] for place in fitted), learned, logits[:border], embeddings[:border]
+            tuple(paths[place] for place in fitted),
+            learned,
+            np.ones(border, np.bool_),
+            logits[:border],
+            embeddings[:border],
         ),
-        _Shown(val_paths, held, logits[border:], embeddings[border:]),
+        _Shown(val_paths, held, known_n, logits[border:], embeddings[border:]),
     )
 
 
-def _memory(run: Run, catalog: Catalog, learned: _Shown, held: _Shown) -> Memory:
+def _memory(run: Run, known: Learned, learned: _Shown, held: _Shown) -> Memory:
     """Embeddings of some of the training photos, and of some validation photos as held out.
 
     What stands for a photo comes along for all that it learned from.
     """
     old = _spread_over_classes(run, learned.paths, REMEMBERED_LEARNED)
-    new = _spread_over_classes(run, held.paths, REMEMBERED_HELD_OUT)
+    unknown = np.flatnonzero(~held.known_n)
+    paths = tuple(held.paths[place] for place in unknown)
+    new = unknown[_spread_over_classes(run, paths, REMEMBERED_HELD_OUT)]
     labels = [learned.photos.labels[place] for place in old]
     labels += [held.photos.labels[place] for place in new]
     return Memory(
         np.concatenate([learned.embeddings_nd[old], held.embeddings_nd[new]]).astype(np.float16),
         np.array(labels, np.int64),
         np.repeat([False, True], [len(old), len(new)]),
-        run.learned_of(catalog),
+        known,
     )
 
 
@@ -252,6 +269,7 @@ def _metadata(
     chosen: _Chosen,
     licence: str,
     rounding: Rounding | None,
+    learned: int,
     parity: Parity,
 ) -> Metadata:
     from binsight import __version__
@@ -278,6 +296,7 @@ def _metadata(
             "val_photos": len(validation),
             "val_accuracy": float(validation.correct_n.mean()),
             "val_coverage": chosen.coverage,
+            **({LEARNED_VAL: float(learned)} if learned else {}),
             **(rounding.metrics() if rounding else {}),
         },
         parity=parity,

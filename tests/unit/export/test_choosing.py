@@ -20,8 +20,8 @@ def test_the_threshold_is_chosen_among_what_is_not_strange() -> None:
     probs = confident(0.99, 0.9, 0.8, 0.7, 0.6)
     labels = np.array([1, 0, 0, 1, 0])  # the surest answer is wrong, and strange
     chosen = choose_sure(probs, np.array([9.0, 1, 2, 3, 0]), labels, accepted=0.8, risk=0.0)
-    assert chosen.limit == 3
-    assert chosen.threshold == pytest.approx(0.8)
+    assert chosen.limit == pytest.approx(3, abs=2e-3)
+    assert chosen.threshold == pytest.approx(0.8, abs=2e-4)
     assert chosen.coverage == pytest.approx(0.4)
 
 
@@ -35,8 +35,9 @@ def test_a_file_of_other_answers_chooses_for_its_parents_shares() -> None:
     for risk in (0.0, 0.3):
         parent = SimpleNamespace(novelty=novelty, threshold_risk=risk)
         chosen[risk], coverage = chosen_anew(parent, answers, labels)
-        assert chosen[risk]["novelty"] == novelty.model_copy(update={"limit": 3.0})
         expected = choose_sure(answers.probs_nc, answers.novelty_n, labels, accepted=0.8, risk=risk)
+        assert expected.limit == pytest.approx(3, abs=2e-3)
+        assert chosen[risk]["novelty"] == novelty.model_copy(update={"limit": expected.limit})
         assert (chosen[risk]["threshold"], coverage) == (expected.threshold, expected.coverage)
     assert chosen[0.0]["threshold"] > chosen[0.3]["threshold"]
 
@@ -45,7 +46,7 @@ def test_without_a_novelty_all_photos_count() -> None:
     probs, labels = confident(0.99, 0.9, 0.8), np.array([0, 0, 1])
     chosen = choose_sure(probs, None, labels, accepted=1.0, risk=0.0)
     assert (chosen.limit, chosen.coverage) == (None, pytest.approx(2 / 3))
-    assert chosen.threshold == pytest.approx(0.9)
+    assert chosen.threshold == pytest.approx(0.9, abs=2e-4)
     with pytest.raises(UsageError, match="risk"):
         choose_sure(probs, None, labels, accepted=1.0, risk=2)
 

@@ -18,7 +18,7 @@ from tiny_training import CLASSES, write_weights  # noqa: E402
 
 from binsight.errors import ParityError  # noqa: E402
 from binsight.export.half import check_rounding, rounded  # noqa: E402
-from binsight.export.network_part import store_half  # noqa: E402
+from binsight.export.network_part import LEAST, store_half  # noqa: E402
 from binsight.model.network import build  # noqa: E402
 
 FAMILIES = ["efficientnet_b0", "mobilenet_v2", "mobilenet_v3_small", "regnet_x_400mf", "resnet18"]
@@ -43,8 +43,11 @@ def test_every_weight_is_one_that_float16_has(tmp_path: Path, architecture: str)
     found = rounded(network)
     assert norms(network)
     assert not norms(found)
-    large = [one for one in found.features.parameters() if one.dim() >= 2]
+    weights = [one for one in found.features.parameters() if one.dim() >= 2]
+    large = [one for one in weights if one.numel() >= LEAST]
     assert len(large) > 10
+    small = [one for one in weights if one.numel() < LEAST]  # which is stored as it is
+    assert not any(torch.equal(one.half().float(), one) for one in small)
     assert all(torch.equal(one.half().float(), one) for one in large)
     assert torch.equal(found.head.weight, network.head.weight)
     assert not torch.equal(found.head.weight.half().float(), found.head.weight)
@@ -60,7 +63,7 @@ def test_it_answers_as_torch_fuses_and_rounds(tmp_path: Path, architecture: str)
     images = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     fused = fuse(torch.nn.Sequential(network.features, network.neck))
     for one in fused.parameters():
-        if one.dim() >= 2:
+        if one.dim() >= 2 and one.numel() >= LEAST:
             one.data = one.data.half().float()
     with torch.no_grad():
         plain, expected = network(images).embedding_nd, fused(images)

@@ -181,10 +181,10 @@ def _catalog(
         if run:
             _check_not_learned(run, catalog, parts, chosen)
         return catalog, parts, chosen
-    if run is None or (photos and part is None):
-        catalog = corrected(scan(photos, duplicates=False), decisions)
-        if run is None:
-            return catalog, None, "photos"
+    if run is None:
+        return corrected(scan(photos, duplicates=False), decisions), None, "photos"
+    if photos and part is None:
+        catalog = _as_decided(run, scan(photos, duplicates=False))
         if catalog.digest != run.facts.catalog_digest:
             _warn_of_changes(run, catalog)
             return catalog, None, "photos"
@@ -193,10 +193,26 @@ def _catalog(
     return run.photos(photos), run.split, part or choose_part(run.split)
 
 
+def _as_decided(run: Run, catalog: Catalog) -> Catalog:
+    """With what the run's corrections say of photos that are there, if they are its own."""
+    from binsight.data.relabel import corrected
+
+    if not _mostly_own(run, catalog):
+        return catalog
+    label_of = {one.path: one.label for one in catalog.photos}
+    decided = (one for one in run.decisions if one.path in label_of)
+    return corrected(catalog, [one for one in decided if one.label in {"", label_of[one.path]}])
+
+
+def _mostly_own(run: Run, catalog: Catalog) -> bool:
+    there = run.split.part_of.keys()
+    return len({one.path for one in catalog.photos} & there) > len(there) // 2
+
+
 def _warn_of_changes(run: Run, catalog: Catalog) -> None:
     """Say if photos were meant to be the run's own, and are not quite: then it has no parts."""
     here, there = {one.path for one in catalog.photos}, run.split.part_of
-    if len(here & there.keys()) > len(there) // 2:
+    if _mostly_own(run, catalog):
         warn(
             f"these are not quite the photos of {run.folder} ({len(there.keys() - here):,} are "
             f"missing, {len(here - there.keys()):,} are new), so its parts are not told apart; "
@@ -212,7 +228,9 @@ def _without_learned(
     Of a split's part ``train``, which has to be asked for by name, none is left out.
     """
     shown = {one.path for one in catalog.photos} if parts is None else set(parts.paths(chosen))
-    known = _known(asked, catalog, parts) if parts is None or chosen != "train" else NOTHING
+    known = NOTHING
+    if parts is None or chosen != "train":
+        known = asked.run.learned_of(catalog) if asked.run else asked.learned
     photos = [one for one in catalog.photos if one.path in shown]
     learned = {one.path for one in photos if one.sha256 in known}
     if not learned:
@@ -227,14 +245,6 @@ def _without_learned(
         return catalog, parts.without(learned), len(learned)
     left = tuple(one for one in photos if one.path not in learned)
     return replace(catalog, photos=left), None, len(learned)
-
-
-def _known(asked: Asked, catalog: Catalog, parts: Split | None) -> Learned:
-    if asked.run is None:
-        return asked.learned
-    if parts is None:
-        return asked.run.learned_of(catalog)
-    return asked.run.learned_before(catalog)
 
 
 def _check_not_learned(run: Run, catalog: Catalog, parts: Split, chosen: str) -> None:

@@ -109,10 +109,10 @@ def _through_bundle(run: Run, asked: Asked) -> Source:
 
 
 def _bundle_of(run: Run, out: Path, asked: Asked, precision: Precision) -> Metadata:
-    from binsight.export.onnx import export_bundle
+    from binsight.export.onnx import LEARNED_VAL, export_bundle
 
     with reporting("calibrating") as report:
-        return export_bundle(
+        described = export_bundle(
             run,
             out,
             sources=asked.photos,
@@ -120,6 +120,11 @@ def _bundle_of(run: Run, out: Path, asked: Asked, precision: Precision) -> Metad
             store="fp16" if precision == "fp16" else "fp32",
             progress=report,
         )
+    shown = int(described.metrics["val_photos"])
+    if left_out := len(run.split.paths("val")) - shown:
+        warn(f"left out {left_out:,} validation photos that {run.folder} has learned from")
+    _warn_of_known(str(run.folder), int(described.metrics.get(LEARNED_VAL, 0)), shown, "val")
+    return described
 
 
 def _in_the_way(bundle: Path, out: Path) -> None:
@@ -169,10 +174,14 @@ def _shown(chosen: Format, source: Source, asked: Asked) -> tuple[Shown, Shown |
 def _warn_of_learned(name: str, source: Source, photos: Shown) -> None:
     learned = learned_by(source.bundle)
     known = sum(digest in learned for digest in photos.digests)
+    _warn_of_known(name, known, len(photos), photos.part)
+
+
+def _warn_of_known(name: str, known: int, shown: int, part: str) -> None:
     if known:
         warn(
-            f"note: {name} has learned from {known:,} of the {len(photos):,} photos of part "
-            f"{photos.part}; what is measured and chosen on them flatters"
+            f"note: {name} has learned from {known:,} of the {shown:,} photos of part {part}; what "
+            "is measured and chosen on them flatters"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shlex
 import sys
@@ -162,8 +163,16 @@ def finish(run: Run, catalog: Catalog, *, again: str = "train", **options: Any) 
         typer.echo(f"interrupted; go on with: binsight {again} --out {out} --resume", err=True)
         raise typer.Exit(130) from None
     back = run.recipe.interpolation
-    note = f", before it went back to {back:g} of the way" if back < 1 else ""
+    note = f", before it went back to {back:g} of the way" if _goes_back_after(run) else ""
     typer.echo(f"best validation accuracy {best:.2%}{note}; next: binsight evaluate {out}")
+
+
+def _goes_back_after(run: Run) -> bool:
+    """Whether the best epoch was measured before its weights went back towards the probe."""
+    if run.recipe.interpolation == 1 or run.recipe.refit:  # which measures what was kept
+        return False
+    said = json.loads((run.folder / "metrics.json").read_text(encoding="utf-8"))
+    return bool(said["best"]["epoch"] >= run.recipe.warmup_epochs)
 
 
 def check_accelerator(name: str) -> None:
