@@ -9,9 +9,9 @@ import pytest
 
 pytest.importorskip("torch")
 
-from tiny_training import draw_photos, make_run, write_weights  # noqa: E402
+from tiny_training import draw_photos, make_run, write_weights
 
-from binsight.interfaces.cli.train import finish  # noqa: E402
+from binsight.interfaces.cli.train import finish
 
 
 @pytest.mark.parametrize(
