@@ -7,17 +7,29 @@ answer.label, answer.confidence, answer.sure
 """
 
 from .bins import Bins, Decision, load_bins
-from .errors import BinsightError, BundleError, ImageError
+from .errors import (
+    BinsError,
+    BinsightError,
+    BundleError,
+    ImageError,
+    TeachingError,
+    UsageError,
+    WorseModelError,
+)
 from .runtime import Classifier, Prediction
 
 __all__ = [
     "Bins",
+    "BinsError",
     "BinsightError",
     "BundleError",
     "Classifier",
     "Decision",
     "ImageError",
     "Prediction",
+    "TeachingError",
+    "UsageError",
+    "WorseModelError",
     "__version__",
     "load_bins",
 ]

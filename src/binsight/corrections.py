@@ -36,7 +36,7 @@ LONGEST_LABEL = 60  # letters; file systems allow 255 bytes
 DIGITS = 16  # of the SHA-256 in a photo's name; with 64 bits no two photos meet
 FORBIDDEN = re.compile(r'[<>:"/\\|?*]')  # somewhere, in the name of a folder
 
-Strict = ConfigDict(frozen=True, allow_inf_nan=False)
+Frozen = ConfigDict(frozen=True, allow_inf_nan=False)
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 logger = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class Predicted(Protocol):
 class Said(BaseModel):
     """What the model said; see `Predicted`."""
 
-    model_config = Strict
+    model_config = Frozen
 
     label: str
     confidence: Annotated[float, Field(ge=0, le=1)]
@@ -81,7 +81,7 @@ class Correction(BaseModel):
         person: the label that a person gave.
     """
 
-    model_config = Strict
+    model_config = Frozen
 
     time: AwareDatetime
     file: str

@@ -5,7 +5,8 @@
     ├── UsageError               options that do not go together, folders that are in the way
     ├── ImageError               one photo cannot be used; the others still can
     │   ├── UnreadableImageError     not an image, empty, truncated, hostile
-    │   └── ImageTooLargeError       more bytes or pixels than allowed
+    │   ├── ImageTooLargeError       more bytes or pixels than allowed
+    │   └── ImageMemoryError         not enough memory for it now
     ├── BundleError              a model file cannot be used
     │   ├── NotABundleError          some other file
     │   ├── BundleTooNewError        written by a later binsight
@@ -13,7 +14,7 @@
     │   └── UnexplainableError       its answers cannot be traced back to places in a photo
     ├── BinsError                a bins.toml cannot be used, or lacks a bin for a class
     ├── DataError                a data set cannot be used
-    │   ├── CatalogError             no photos, no classes, a broken catalog.csv
+    │   ├── CatalogError             no photos, no classes, a broken list of them
     │   ├── SplitError               a split that does not fit its catalog
     │   ├── DownloadError            a transfer that failed or did not match its checksum
     │   ├── CorrectionError          a correction that cannot be kept, or fits no photo
@@ -47,6 +48,7 @@ __all__ = [
     "DataError",
     "DownloadError",
     "ImageError",
+    "ImageMemoryError",
     "ImageTooLargeError",
     "MappingError",
     "MissingExtraError",

@@ -21,6 +21,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from .errors import ImageError, ImageMemoryError, ImageTooLargeError, UnreadableImageError
 
 __all__ = [
+    "DEFAULT_LIMITS",
     "HEIC",
     "HEIC_SUFFIXES",
     "PHOTO_SUFFIXES",

@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from .images import DEFAULT_LIMITS, ImageLimits, ImageSource, decode
 
 __all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
     "Box",
     "PreprocessSpec",
     "apply",

@@ -74,6 +74,26 @@ def test_every_import_goes_the_allowed_way() -> None:
     assert backward_arrows(SOURCE) == []
 
 
+def test_what_others_import_is_in_all() -> None:
+    hidden = []
+    for path in sorted(SOURCE.rglob("*.py")):
+        for line, below in imported(path, SOURCE):
+            module, _, name = below.rpartition(".")
+            file = SOURCE.joinpath(*module.split(".")).with_suffix(".py")
+            public = names_of(file) if module and file.is_file() else None
+            if public is not None and name not in public:
+                hidden.append(f"{path.relative_to(SOURCE)}:{line}: {below}")
+    assert hidden == []
+
+
+def names_of(file: Path) -> list[str] | None:
+    """What a module says in its ``__all__``; ``None`` if it has none."""
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return list(ast.literal_eval(node.value))
+    return None
+
+
 def test_every_layer_has_its_place_in_the_table() -> None:
     modules = {path.stem for path in SOURCE.glob("*.py")}
     packages = {path.parent.name for path in SOURCE.glob("*/__init__.py")}

@@ -13,12 +13,16 @@ from binsight.runtime import builtin_model
 def test_the_public_names() -> None:
     assert sorted(binsight.__all__) == [
         "Bins",
+        "BinsError",
         "BinsightError",
         "BundleError",
         "Classifier",
         "Decision",
         "ImageError",
         "Prediction",
+        "TeachingError",
+        "UsageError",
+        "WorseModelError",
         "__version__",
         "load_bins",
     ]
@@ -38,7 +42,7 @@ def test_a_classifier_is_made_and_asked_this_way() -> None:
         "photos": "POSITIONAL_OR_KEYWORD",
     }
     public = {name for name in vars(Classifier) if not name.startswith("_")}
-    assert public == {"classes", "classify", "classify_each", "run", "teach"}
+    assert public == {"classes", "classify", "classify_each", "data", "run", "teach"}
 
 
 def test_a_prediction_has_these_fields() -> None:

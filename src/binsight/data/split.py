@@ -25,6 +25,7 @@ __all__ = [
     "UNUSED",
     "Split",
     "read_split",
+    "resolve_lists",
     "split_by_lists",
     "split_by_ratios",
     "split_into_folds",

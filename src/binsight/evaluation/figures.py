@@ -39,6 +39,7 @@ __all__ = [
 # From a photo and a class to a picture of what in it speaks for that class.
 LookAt = Callable[[Path, str], Image.Image]
 TILE_PX = 224
+COLUMNS = 4  # of tiles; half as many where a map stands beside each photo
 MOUNT, UNREADABLE = "#F0F0F0", "#BEBEBE"
 # Beyond this a figure is larger than a viewer likes; what is in it shrinks instead.
 LARGEST_INCHES = 40.0
@@ -166,7 +167,6 @@ def mistakes(
     root: Path,
     *,
     limit: int = 24,
-    columns: int = 4,
     look_at: LookAt | None = None,
 ) -> Figure:
     """Show the photos of the most confident mistakes, true class first, then the prediction.
@@ -176,7 +176,6 @@ def mistakes(
         root: folder that the paths are relative to. A photo that can no longer be read shows as
             a grey tile.
         limit: how many photos at most.
-        columns: tiles in a row.
         look_at: draws what speaks for the predicted class; it stands beside its photo, in half as
             many columns.
     """
@@ -188,7 +187,6 @@ def mistakes(
         [scored.classes[label] for label in scored.labels_n[chosen]],
         root,
         title=_mistakes_title(len(chosen), wrong, len(scored)),
-        columns=columns,
         look_at=look_at,
     )
 
@@ -198,7 +196,6 @@ def accepted(
     root: Path,
     *,
     limit: int = 12,
-    columns: int = 4,
     look_at: LookAt | None = None,
 ) -> Figure:
     """Show photos of none of the classes that the model was sure of, the most confident first.
@@ -219,7 +216,6 @@ def accepted(
         [PurePosixPath(strange.paths[place]).parent.name for place in chosen],
         root,
         title=_accepted_title(len(chosen), None if sure_n is None else len(candidates), strange),
-        columns=columns,
         look_at=look_at,
     )
 
@@ -241,12 +237,10 @@ def _gallery(
     root: Path,
     *,
     title: str,
-    columns: int,
     look_at: LookAt | None,
 ) -> Figure:
     """Photos with a name each and the model's answer; see `mistakes`."""
-    if look_at:
-        columns = max(1, columns // 2)
+    columns = COLUMNS // 2 if look_at else COLUMNS
     rows = math.ceil(len(chosen) / columns)
     figure = new_figure((4.6 if look_at else 2.3) * columns, 0.7 + 2.9 * rows)
     figure.suptitle(title, fontsize=14)

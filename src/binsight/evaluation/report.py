@@ -31,12 +31,12 @@ from .cross_validation import CrossValidation
 from .domains import Domain, DomainMetrics
 from .metrics import Interval, Metrics, by_source, evaluate
 from .robustness import Robustness
-from .scored import Scored, write_predictions
+from .scored import OUT_OF_FOLD, Scored, write_predictions
 
-__all__ = ["OUT_OF_FOLD", "Worse", "write_report", "written_before"]
+__all__ = ["Worse", "write_report", "written_before"]
 
 PAGE, NUMBERS = "report.html", "metrics.json"
-PREDICTIONS, OUT_OF_FOLD = "predictions.csv", "out-of-fold.csv"
+PREDICTIONS = "predictions.csv"
 FEW = 30  # photos, below which a bootstrap is not to be trusted
 NO_BREAK = "\N{NO-BREAK SPACE}"
 CAPTIONS = {

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from binsight.data.tables import read_table, write_table
 from binsight.errors import TrainingError
 
-__all__ = ["Answered", "Scored", "Strange", "read_predictions", "write_predictions"]
+__all__ = ["OUT_OF_FOLD", "Answered", "Scored", "Strange", "read_predictions", "write_predictions"]
 
+OUT_OF_FOLD = "out-of-fold.csv"  # predictions about photos, each by the fold that held it out
 SUM_TOLERANCE = 1e-3
 PREFIX = "p_"  # of a column of probabilities
 

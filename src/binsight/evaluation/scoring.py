@@ -20,6 +20,7 @@ from binsight.model.network import Network
 from binsight.preprocess import PreprocessSpec, load
 from binsight.runtime.batches import answer_each
 from binsight.training.checkpoints import best_network
+from binsight.training.outputs import device_of
 from binsight.training.run import Run
 
 from .asking import Answer, Model, Progress, hear
@@ -47,7 +48,7 @@ class RunModel:
 
     def __init__(self, run: Run, network: Network | None = None) -> None:
         self.run = run
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = device_of("auto")
         self.network = (network or best_network(run)).to(self.device)
 
     @property

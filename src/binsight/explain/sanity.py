@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import ImageFilter
 
 from binsight.board import object_mask
-from binsight.images import DEFAULT_LIMITS, ImageLimits, ImageSource, decode
+from binsight.images import ImageSource, decode
 from binsight.preprocess import normalised, shape_for_model
 
 from .explainers import Explainer, Look, class_number
@@ -74,8 +74,6 @@ def check_photo(
     photo: ImageSource,
     random: np.random.Generator,
     label: str | None = None,
-    *,
-    limits: ImageLimits = DEFAULT_LIMITS,
 ) -> Checked:
     """Ask the three questions of one photo.
 
@@ -84,14 +82,13 @@ def check_photo(
         photo: as for `explain`.
         random: of the random rival, and of the order of places that are equally hot.
         label: class to explain; the most probable one if not given.
-        limits: what the photo may cost.
 
     Raises:
         UsageError: no such class.
         ImageError: the photo cannot be used.
     """
     spec = explainer.spec
-    square = shape_for_model(decode(photo, min_side=spec.min_side, limits=limits), spec)
+    square = shape_for_model(decode(photo, min_side=spec.min_side), spec)
     image_chw = normalised(square, spec)
     asked = None if label is None else class_number(explainer.classes, label)
     looked = explainer.look(image_chw, asked)

@@ -26,6 +26,7 @@ __all__ = [
     "Runner",
     "Tolerance",
     "answers_of",
+    "answers_of_each",
     "check",
     "compare",
     "fall_of",

@@ -16,7 +16,15 @@ from torchvision import models
 
 from binsight.errors import TrainingError
 
-__all__ = ["Network", "Outputs", "architectures", "build", "followed_by_norm"]
+__all__ = [
+    "Network",
+    "Outputs",
+    "architectures",
+    "build",
+    "followed_by_norm",
+    "plain_model",
+    "take_apart",
+]
 
 
 class Outputs(NamedTuple):

@@ -13,7 +13,7 @@ from binsight.data.labelled import LabelledPhotos
 from binsight.model.network import Network
 from binsight.preprocess import PreprocessSpec
 
-__all__ = ["outputs_of"]
+__all__ = ["device_of", "outputs_of"]
 
 BATCH = 32
 

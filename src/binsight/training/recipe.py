@@ -14,9 +14,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from binsight.bundle import Metadata
+from binsight.bundle import Metadata, Strict
 from binsight.errors import RecipeError
 from binsight.preprocess import PreprocessSpec
 
@@ -28,6 +28,7 @@ __all__ = [
     "load_recipe",
     "onward",
     "to_toml",
+    "validated",
 ]
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -35,7 +36,6 @@ NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 SMALLER = 7 / 8  # in training than at evaluation: Touvron et al. 2019
 STEP = 32  # pixels that become one in the last feature map
-Strict = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Augmentation(BaseModel):

@@ -59,6 +59,7 @@ __all__ = [
     "has_folds",
     "has_run",
     "learned_from",
+    "matching_catalog",
     "open_run",
     "placed",
     "weights_of",

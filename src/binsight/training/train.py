@@ -26,7 +26,7 @@ from .first import first_network
 from .keeping import Keeping
 from .kept import Report
 from .module import Classification
-from .outputs import outputs_of
+from .outputs import device_of, outputs_of
 from .parts import labelled, shares_of, training_views
 from .recipe import Recipe
 from .record import BestWeights, ProbeWeights, Record
@@ -219,8 +219,7 @@ def resolved_precision(recipe: Recipe, accelerator: str) -> str:
     """The precision that ``auto`` stands for on this machine."""
     if recipe.precision != "auto":
         return recipe.precision
-    on_cuda = accelerator in {"auto", "gpu", "cuda"} and torch.cuda.is_available()
-    return "16-mixed" if on_cuda else "32-true"
+    return "16-mixed" if device_of(accelerator) == "cuda" else "32-true"
 
 
 def _network(run: Run, resume: bool) -> Network:

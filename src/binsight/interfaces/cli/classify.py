@@ -25,13 +25,12 @@ from binsight.runtime import Classifier
 from .answers_file import writing
 from .classified import Classified, CsvLines, JsonLines, Lines
 from .models import BinsOption, ModelOption
-from .photo_paths import count, photo_paths
+from .photo_paths import count, nothing_found, photo_paths
 from .progress import reporting
 from .sorting import Sorter
 from .table import Table
-from .terminal import printable, stdout_columns
+from .terminal import interrupted, printable, stdout_columns
 
-INTERRUPTED = 130
 LOOK_AHEAD = 1000  # paths that the table's first column is made for
 
 
@@ -132,13 +131,6 @@ def _peeked(paths: Iterator[Path]) -> tuple[list[Path], Iterator[Path]]:
     return first, chain(first, paths)
 
 
-def nothing_found(photos: Sequence[Path], unlisted: Sequence[OSError]) -> str:
-    """Say why no photo was found: a folder that cannot be listed, or that holds none."""
-    if unlisted:
-        return f"{unlisted[0].filename}: {unlisted[0].strerror}"
-    return f"no photos in {', '.join(map(str, photos))}"
-
-
 def _classified(
     paths: Iterator[Path], classifier: Classifier, rules: Bins | None, sorter: Sorter | None
 ) -> Iterator[Classified]:
@@ -215,8 +207,7 @@ def _ending(*, again: bool) -> Iterator[None]:
     except KeyboardInterrupt:
         if not again:
             raise
-        typer.echo("interrupted; go on with the same command and --resume", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+        interrupted("the same command and --resume")
 
 
 @contextmanager

@@ -30,8 +30,8 @@ def report_folds(work: Folds, catalog: Catalog, random: Folds | None = None) -> 
     """
     from binsight.evaluation.cross_validation import cross_validation, pooled
     from binsight.evaluation.domains import Domain, measure_domains
-    from binsight.evaluation.report import OUT_OF_FOLD, write_report
-    from binsight.evaluation.scored import write_predictions
+    from binsight.evaluation.report import write_report
+    from binsight.evaluation.scored import OUT_OF_FOLD, write_predictions
     from binsight.training.folds import epochs_of
 
     out = work.folder

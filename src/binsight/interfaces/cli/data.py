@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from binsight.data.relabel import LabelIssue
     from binsight.data.split import Split
 
+LISTED = 10  # of what is wrong; --json has all of it
 LONGEST_ROW = 1000  # letters; --json has all of it
 
 app = typer.Typer(help="Look at photos, split them, fetch them.", no_args_is_help=True)
@@ -44,16 +45,14 @@ Corrections = Annotated[
 ]
 
 
-def scanned(
-    photos: list[Path], decisions: Sequence[LabelIssue] = (), *, duplicates: bool = True
-) -> Catalog:
+def scanned(photos: list[Path], decisions: Sequence[LabelIssue] = ()) -> Catalog:
     """Scan photos with progress, and correct their labels."""
     with needs_extra("data"):
         from binsight.data.catalog import scan
         from binsight.data.relabel import corrected
 
         with reporting("reading photos") as report:
-            found = scan(photos, duplicates=duplicates, progress=report)
+            found = scan(photos, progress=report)
         return corrected(found, decisions)
 
 
@@ -141,16 +140,16 @@ def _print_report(report: Report) -> None:
         typer.secho(f"note: {printable(warning)}", fg="yellow")
 
 
-def _print_list(title: str, items: Iterable[str], *, most: int = 10) -> None:
+def _print_list(title: str, items: Iterable[str]) -> None:
     rows = list(items)
     if not rows:
         return
     typer.secho(f"\n{title}: {len(rows):,}", bold=True)
-    for row in rows[:most]:
+    for row in rows[:LISTED]:
         shown = printable(row)
         typer.echo(f"  {shown if len(shown) <= LONGEST_ROW else shown[:LONGEST_ROW] + ' ...'}")
-    if len(rows) > most:
-        typer.echo(f"  ... and {len(rows) - most:,} more (--json lists all)")
+    if len(rows) > LISTED:
+        typer.echo(f"  ... and {len(rows) - LISTED:,} more (--json lists all)")
 
 
 @app.command("split")

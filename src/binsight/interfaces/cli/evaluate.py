@@ -33,7 +33,7 @@ from .evaluated import print_domains, print_one, print_robustness
 from .extras import needs_extra
 from .progress import reporting
 from .results import check_folder
-from .terminal import printable, warn
+from .terminal import INTERRUPTED, printable, warn
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -47,7 +47,6 @@ LONGEST_NAME = 100  # letters of a folder's name that say what is in it
 DATA_FACTS = ("model", "photos", "part", "on")
 EVERY_SEVERITY = "1,2,3,4,5"
 NOT_PLAIN = re.compile(r"[^\w.+]+")
-INTERRUPTED = 130
 
 
 def evaluate(

@@ -14,11 +14,10 @@ from binsight.explain.explainers import class_number
 from binsight.files import free_path, is_same_file, numbered
 from binsight.runtime import Classifier
 
-from .classify import nothing_found
 from .explained import Explained, Galleries, JsonLines, Lines, TextLines
 from .extras import needs_extra
 from .models import ModelOption
-from .photo_paths import is_listed, photo_paths
+from .photo_paths import is_listed, nothing_found, photo_paths
 from .progress import reporting
 from .results import check_folder, refuse_photo
 from .terminal import printable

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["check_nothing_lost", "doubted_labels", "write_issues"]
 
 TABLE, PAGE = "label-issues.csv", "label-issues.html"
-OUT_OF_FOLD = "out-of-fold.csv"
 TRUSTED = 0.6  # accuracy, below which doubts are more often the models' mistake than the label's
 
 
@@ -38,7 +37,7 @@ def doubted_labels(
     with needs_extra("labels"):
         from binsight.data.relabel import DROP, check_class_names, decision_of
         from binsight.evaluation.label_issues import find_label_issues, with_labels_of
-        from binsight.evaluation.scored import read_predictions
+        from binsight.evaluation.scored import OUT_OF_FOLD, read_predictions
 
         check_class_names(catalog)
         decided = decision_of(decisions)

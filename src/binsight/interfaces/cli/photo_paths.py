@@ -15,7 +15,7 @@ from pathlib import Path
 from binsight.errors import UsageError
 from binsight.images import HEIC_SUFFIXES, PHOTO_SUFFIXES
 
-__all__ = ["CHUNK", "count", "every_photo", "is_listed", "photo_paths"]
+__all__ = ["CHUNK", "count", "every_photo", "is_listed", "nothing_found", "photo_paths"]
 
 CHUNK = 50_000
 SUFFIXES = tuple(PHOTO_SUFFIXES | HEIC_SUFFIXES)
@@ -36,8 +36,15 @@ def every_photo(photos: Sequence[Path]) -> list[Path]:
     found = photo_paths(photos, problem=refuse)
     files = [file for file in found if file.suffix.lower() not in HEIC_SUFFIXES or file in photos]
     if not files:
-        raise UsageError(f"no photos in {', '.join(map(str, photos))}")
+        raise UsageError(nothing_found(photos))
     return files
+
+
+def nothing_found(photos: Sequence[Path], unlisted: Sequence[OSError] = ()) -> str:
+    """Say why no photo was found: a folder that cannot be listed, or that holds none."""
+    if unlisted:
+        return f"{unlisted[0].filename}: {unlisted[0].strerror}"
+    return f"no photos in {', '.join(map(str, photos))}"
 
 
 def photo_paths(photos: Iterable[Path], *, problem: Problem) -> Iterator[Path]:

@@ -15,6 +15,7 @@ from binsight.errors import UsageError
 from .cross_validated import report_folds
 from .extras import needs_extra
 from .progress import reporting
+from .terminal import interrupted
 from .train import check_accelerator
 from .train_options import Accelerator, Workers
 
@@ -78,9 +79,7 @@ def _refit_folds(
     try:
         made = refit_folds(out, folds, catalog, resume=resume, around=around, tell=tell, **options)
     except KeyboardInterrupt:
-        again = shlex.join(["binsight", "refit", str(folder), "--out", str(out), "--resume"])
-        typer.echo(f"interrupted; go on with: {again}", err=True)
-        raise typer.Exit(130) from None
+        interrupted(shlex.join(["binsight", "refit", str(folder), "--out", str(out), "--resume"]))
     report_folds(made, catalog)
 
 

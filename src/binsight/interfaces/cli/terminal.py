@@ -8,11 +8,22 @@ from __future__ import annotations
 import shutil
 import sys
 import unicodedata
+from typing import NoReturn
 
 import typer
 
-__all__ = ["columns", "cut_middle", "padded", "printable", "stdout_columns", "warn"]
+__all__ = [
+    "INTERRUPTED",
+    "columns",
+    "cut_middle",
+    "interrupted",
+    "padded",
+    "printable",
+    "stdout_columns",
+    "warn",
+]
 
+INTERRUPTED = 130  # an exit status
 CUT = "\N{HORIZONTAL ELLIPSIS}"
 
 
@@ -33,6 +44,16 @@ def printable(text: object) -> str:
 def warn(text: object) -> None:
     """Say on stderr, in one yellow line, what a person should know."""
     typer.secho(printable(text), fg="yellow", err=True)
+
+
+def interrupted(again: str) -> NoReturn:
+    """End what a person interrupted, and say how it goes on.
+
+    Args:
+        again: the command for that.
+    """
+    typer.echo(f"interrupted; go on with: {again}", err=True)
+    raise typer.Exit(INTERRUPTED)
 
 
 def columns(text: str) -> int:

@@ -19,7 +19,7 @@ from .asked_training import AskedTraining, parse_shares
 from .extras import needs_extra
 from .progress import reporting
 from .results import refuse_among
-from .terminal import warn
+from .terminal import interrupted, warn
 from .train_options import (
     Accelerator,
     Arch,
@@ -160,8 +160,7 @@ def finish(run: Run, catalog: Catalog, *, again: str = "train", **options: Any) 
                 **options,
             )
     except KeyboardInterrupt:
-        typer.echo(f"interrupted; go on with: binsight {again} --out {out} --resume", err=True)
-        raise typer.Exit(130) from None
+        interrupted(f"binsight {again} --out {out} --resume")
     back = run.recipe.interpolation
     note = f", before it went back to {back:g} of the way" if _goes_back_after(run) else ""
     typer.echo(f"best validation accuracy {best:.2%}{note}; next: binsight evaluate {out}")

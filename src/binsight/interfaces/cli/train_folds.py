@@ -11,15 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from binsight.errors import UsageError
 
 from .asked_training import AskedTraining, check_early
 from .cross_validated import report_folds
 from .progress import reporting
 from .results import refuse_among
-from .terminal import warn
+from .terminal import interrupted, warn
 from .train import log_to
 
 if TYPE_CHECKING:
@@ -77,9 +75,7 @@ def cross_validate(
         if random:
             _train(random, catalog, "random fold", options)
     except KeyboardInterrupt:
-        again = f"binsight train --out {shlex.quote(str(out))} --resume"
-        typer.echo(f"interrupted; go on with: {again}", err=True)
-        raise typer.Exit(130) from None
+        interrupted(f"binsight train --out {shlex.quote(str(out))} --resume")
     report_folds(work, catalog, random)
 
 

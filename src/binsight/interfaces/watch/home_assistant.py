@@ -13,6 +13,7 @@ from .broker import Address
 
 __all__ = ["discovery"]
 
+PREFIX = "homeassistant"  # of the topics that it listens to, unless somebody changed that
 MATERIAL = (
     "{% if value_json.error is defined %}unreadable"
     "{% elif value_json.sure %}{{ value_json.label }}{% else %}not sure{% endif %}"
@@ -21,9 +22,7 @@ CONFIDENCE = "{{ (100 * value_json.confidence) | round(1) if value_json.confiden
 BIN = "{{ (value_json.bin.name or 'ask a person') if value_json.bin is defined }}"
 
 
-def discovery(
-    address: Address, *, device: str, name: str, bins: bool, prefix: str = "homeassistant"
-) -> dict[str, str]:
+def discovery(address: Address, *, device: str, name: str, bins: bool) -> dict[str, str]:
     """Retained messages, topic to JSON: one sensor each for material, confidence and bin.
 
     Args:
@@ -31,7 +30,6 @@ def discovery(
         device: an id that stays the same from start to start.
         name: of the device, for people.
         bins: whether events say a bin.
-        prefix: what Home Assistant listens to.
     """
     sensors = {
         "material": {
@@ -64,7 +62,7 @@ def discovery(
         "origin": {"name": "binsight", "sw_version": __version__},
     }
     return {
-        f"{prefix}/sensor/{device}/{key}/config": json.dumps(
+        f"{PREFIX}/sensor/{device}/{key}/config": json.dumps(
             shared | {"unique_id": f"{device}_{key}"} | sensor
         )
         for key, sensor in sensors.items()
