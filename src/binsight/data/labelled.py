@@ -8,10 +8,11 @@ from pathlib import Path
 
 from binsight.errors import SplitError
 
-from .catalog import Catalog
+from .catalog import Catalog, scan
+from .relabel import LabelIssue, corrected
 from .split import Split
 
-__all__ = ["LabelledPhotos", "choose_part", "labelled_part"]
+__all__ = ["LabelledPhotos", "choose_part", "labelled_part", "matching_catalog"]
 
 
 @dataclass(frozen=True)
@@ -92,4 +93,40 @@ def labelled_part(
         [number[photo.label] for photo in photos],
         [photo.sha256 for photo in photos],
         [photo.group if split is None else split.group_of[photo.path] for photo in photos],
+    )
+
+
+def matching_catalog(
+    sources: tuple[Path, ...], split: Split, decisions: Sequence[LabelIssue] = ()
+) -> Catalog:
+    """Scan the photos, correct their labels, and make sure that they are those of the split.
+
+    Raises:
+        SplitError: photos are missing, new or changed.
+        CorrectionError: the decisions do not fit the photos.
+    """
+    catalog = corrected(scan(sources, duplicates=False), decisions)
+    if catalog.digest == split.catalog_digest:
+        for photo in catalog.photos:
+            its = split.label_of.get(photo.path)
+            if its is None:
+                raise SplitError(f"{photo.path} has no row in the split; put it back, as unused")
+            if its != photo.label:
+                raise SplitError(
+                    f"{photo.path} is {photo.label}, and {its} in the split, where labels cannot "
+                    "be changed; decide them in a file of --corrections"
+                )
+        return catalog
+    here = {photo.path: photo.label for photo in catalog.photos}
+    missing = sorted(set(split.label_of) - set(here))
+    added = sorted(set(here) - set(split.label_of))
+    if missing:
+        what = f"{len(missing)} of its photos are missing, such as {missing[0]}"
+    elif added:
+        what = f"{len(added)} photos are new, such as {added[0]}"
+    else:
+        what = "some photos or their classes changed"
+    raise SplitError(
+        f"the split was made for other photos: {what}; make a new split, or give the --corrections "
+        "that it was made with"
     )

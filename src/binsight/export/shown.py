@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binsight.data.catalog import Catalog
+from binsight.data.labelled import matching_catalog
 from binsight.data.split import Split, read_split
 from binsight.errors import SplitError
 from binsight.images import decode
 from binsight.teaching.memory import spread
-from binsight.training.run import Run, matching_catalog
+from binsight.training.run import Run
 
 __all__ = ["CALIBRATED", "Shown", "of_files", "of_run", "of_split", "some_of"]
 

@@ -28,12 +28,12 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from binsight.bundle import now
-from binsight.data.catalog import Catalog, common_root, scan
+from binsight.data.catalog import Catalog, common_root
+from binsight.data.labelled import matching_catalog
 from binsight.data.relabel import (
     DROP,
     KEEP,
     LabelIssue,
-    corrected,
     read_label_issues,
     write_label_issues,
 )
@@ -59,7 +59,6 @@ __all__ = [
     "has_folds",
     "has_run",
     "learned_from",
-    "matching_catalog",
     "open_run",
     "placed",
     "weights_of",
@@ -258,42 +257,6 @@ def learned_from(given: str) -> Learned:
         return Learned.union(_learned_in(record.parent) for record in records)
     folders = [] if given in RESERVED else [Path(given), Path(given).parent.parent]
     return next((_learned_in(one) for one in folders if has_run(one)), NOTHING)
-
-
-def matching_catalog(
-    sources: tuple[Path, ...], split: Split, decisions: Sequence[LabelIssue] = ()
-) -> Catalog:
-    """Scan the photos, correct their labels, and make sure that they are those of the split.
-
-    Raises:
-        SplitError: photos are missing, new or changed.
-        CorrectionError: the decisions do not fit the photos.
-    """
-    catalog = corrected(scan(sources, duplicates=False), decisions)
-    if catalog.digest == split.catalog_digest:
-        for photo in catalog.photos:
-            its = split.label_of.get(photo.path)
-            if its is None:
-                raise SplitError(f"{photo.path} has no row in the split; put it back, as unused")
-            if its != photo.label:
-                raise SplitError(
-                    f"{photo.path} is {photo.label}, and {its} in the split, where labels cannot "
-                    "be changed; decide them in a file of --corrections"
-                )
-        return catalog
-    here = {photo.path: photo.label for photo in catalog.photos}
-    missing = sorted(set(split.label_of) - set(here))
-    added = sorted(set(here) - set(split.label_of))
-    if missing:
-        what = f"{len(missing)} of its photos are missing, such as {missing[0]}"
-    elif added:
-        what = f"{len(added)} photos are new, such as {added[0]}"
-    else:
-        what = "some photos or their classes changed"
-    raise SplitError(
-        f"the split was made for other photos: {what}; make a new split, or give the --corrections "
-        "that it was made with"
-    )
 
 
 def has_run(folder: Path) -> bool:

@@ -10,6 +10,7 @@ from small_bundle import write_small_bundle
 from tiny_training import CLASSES, draw_photos
 
 from binsight.data.catalog import scan
+from binsight.data.labelled import matching_catalog
 from binsight.data.relabel import LabelIssue, corrected
 from binsight.data.split import Split, split_by_ratios
 from binsight.errors import CatalogError, RecipeError, RunError, SplitError, UsageError
@@ -21,7 +22,6 @@ from binsight.training.run import (
     Run,
     create_run,
     create_twin,
-    matching_catalog,
     open_run,
     weights_of,
 )

@@ -165,10 +165,9 @@ def _catalog(
 ) -> tuple[Catalog, Split | None, str]:
     """Photos, the split that they are a part of, and the part's name."""
     from binsight.data.catalog import scan
-    from binsight.data.labelled import choose_part
+    from binsight.data.labelled import choose_part, matching_catalog
     from binsight.data.relabel import corrected, read_label_issues
     from binsight.data.split import read_split
-    from binsight.training.run import matching_catalog
 
     decisions = read_label_issues(corrections) if corrections else ()
     if split is not None:

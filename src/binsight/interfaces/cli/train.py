@@ -233,7 +233,8 @@ def begin(
         decisions: about labels.
         options: of `binsight.training.run.create_run`, besides.
     """
-    from binsight.training.run import create_run, matching_catalog
+    from binsight.data.labelled import matching_catalog
+    from binsight.training.run import create_run
 
     catalog = matching_catalog(sources, split, decisions)
     if torn := split.straddling():

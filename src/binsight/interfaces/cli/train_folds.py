@@ -129,9 +129,9 @@ def _folded(
     photos: tuple[Path, ...], folds: int, split: Path | None, decisions: Sequence[Any]
 ) -> tuple[Catalog, Split]:
     from binsight.data.catalog import scan
+    from binsight.data.labelled import matching_catalog
     from binsight.data.relabel import corrected
     from binsight.data.split import read_split, split_into_folds
-    from binsight.training.run import matching_catalog
 
     if split is None:
         with reporting("reading photos") as report:
