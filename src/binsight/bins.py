@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import BinsError
+from .files import read_toml
 
 __all__ = ["ASK", "Bin", "Bins", "Decision", "built_in_schemes", "load_bins", "load_fitting_bins"]
 
@@ -191,23 +192,19 @@ def load_bins(path_or_scheme_name: str | os.PathLike[str]) -> Bins:
     """
     name = os.fspath(path_or_scheme_name)
     try:
-        values = tomllib.loads(_text(name))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BinsError(f"{name}: not a TOML file ({error})") from error
-    try:
-        return Bins.model_validate(values)
+        return Bins.model_validate(_values(name))
     except ValidationError as error:
         wrong = "; ".join(_explain(one["loc"], one["msg"], one["type"]) for one in error.errors())
         raise BinsError(f"{name}: {wrong}") from error
 
 
-def _text(name: str) -> str:
+def _values(name: str) -> dict[str, Any]:
     if name in built_in_schemes():
-        return _scheme(name).read_text(encoding="utf-8")
+        return tomllib.loads(_scheme(name).read_text(encoding="utf-8"))
     if not Path(name).is_file():
         known = ", ".join(built_in_schemes())
         raise BinsError(f"no bins {name!r}; give a TOML file, or one of {known}")
-    return Path(name).read_text(encoding="utf-8-sig")  # as Windows' Notepad saves it
+    return read_toml(Path(name), BinsError)
 
 
 def _scheme(name: str) -> Traversable:

@@ -1,4 +1,4 @@
-"""Write a file whole or not at all."""
+"""Write a file whole or not at all, and read what a person wrote."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ import hashlib
 import os
 import shutil
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from typing import Any
+
+from .errors import BinsightError
 
 __all__ = [
     "cache_folder",
@@ -21,6 +25,7 @@ __all__ = [
     "free_path",
     "is_same_file",
     "numbered",
+    "read_toml",
     "replacing",
     "write_text",
 ]
@@ -114,6 +119,24 @@ def write_text(path: Path, text: str) -> None:
     """Replace ``path`` by ``text`` in UTF-8 with Unix line ends."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def read_toml(path: Path, error: type[BinsightError]) -> dict[str, Any]:
+    """Read what a person wrote; a byte order mark, as Windows' Notepad leaves, is passed over.
+
+    Args:
+        path: of the file.
+        error: to raise, of the caller's kind.
+
+    Raises:
+        BinsightError: of that kind: the file cannot be read, or is no TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as cause:
+        raise error(f"{path}: {cause.strerror or cause}") from cause
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as cause:
+        raise error(f"{path}: not a TOML file ({cause})") from cause
 
 
 def numbered(stem: str, suffix: str = "") -> Iterator[str]:

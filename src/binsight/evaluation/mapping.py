@@ -10,7 +10,6 @@ A name that the model knows needs no line. Which photos there are is `domains`' 
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from binsight.bundle import class_name
 from binsight.errors import MappingError
+from binsight.files import read_toml
 
 __all__ = ["ClassMap", "Special", "read_map"]
 
@@ -80,12 +80,7 @@ def read_map(path: Path, classes: tuple[str, ...]) -> ClassMap:
     Raises:
         MappingError: no such file, or every mistake in it.
     """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise MappingError(f"{path}: {error.strerror or error}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise MappingError(f"{path}: not a TOML file ({error})") from error
+    values = read_toml(path, MappingError)
     table = values.pop(TABLE, None)
     wrong = [f"unknown key {name}" for name in values]
     if not isinstance(table, dict):

@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from binsight.bundle import Metadata, Strict
 from binsight.errors import RecipeError
+from binsight.files import read_toml
 from binsight.preprocess import PreprocessSpec
 
 __all__ = [
@@ -303,10 +304,7 @@ def _read(name_or_file: str) -> dict[str, Any]:
     if not path.is_file():
         known = ", ".join(built_in_recipes())
         raise RecipeError(f"no recipe {name_or_file!r}; give one of {known}, or a TOML file")
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RecipeError(f"{path}: not a TOML file ({error})") from error
+    return read_toml(path, RecipeError)
 
 
 def _set(values: dict[str, Any], change: str) -> None:
