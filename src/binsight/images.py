@@ -18,19 +18,29 @@ from typing import TypeAlias
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from .errors import ImageError, ImageMemoryError, ImageTooLargeError, UnreadableImageError
+from .errors import (
+    ImageError,
+    ImageMemoryError,
+    ImageTooLargeError,
+    UnreadableImageError,
+    UsageError,
+)
+from .files import replacing
 
 __all__ = [
     "DEFAULT_LIMITS",
     "HEIC",
     "HEIC_SUFFIXES",
     "PHOTO_SUFFIXES",
+    "PICTURE_SUFFIXES",
     "ImageLimits",
     "ImageSource",
+    "check_picture",
     "decode",
     "read_file",
     "upright_size",
     "usual_suffix",
+    "write_picture",
 ]
 
 ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | Image.Image | np.ndarray"
@@ -54,6 +64,7 @@ PHOTO_SUFFIXES = frozenset(
 )
 
 
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")  # that a picture for people may have
 HEIC_SUFFIXES = frozenset({".heic", ".heif"})  # of phones; listed, so that somebody hears of it
 HEIC = 'HEIC cannot be read; save it as JPEG, or set the camera to "Most Compatible"'
 HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"mif1", b"msf1")
@@ -189,6 +200,31 @@ def usual_suffix(data: bytes) -> str:
     """
     with _opened(f"{len(data)} bytes", data) as image:
         return SUFFIX_OF[image.format or ""]
+
+
+def check_picture(path: Path) -> None:
+    """Make sure that a picture for people can have this name.
+
+    Raises:
+        UsageError: a suffix other than `PICTURE_SUFFIXES`.
+    """
+    if path.suffix.lower() not in PICTURE_SUFFIXES:
+        raise UsageError(f"{path}: write a picture as one of {', '.join(PICTURE_SUFFIXES)}")
+
+
+def write_picture(path: Path, picture: Image.Image) -> None:
+    """Write a picture for people whole or not at all; its suffix names the format.
+
+    Raises:
+        UsageError: a suffix other than `PICTURE_SUFFIXES`, or it cannot be written.
+    """
+    check_picture(path)
+    try:
+        with replacing(path) as temporary:
+            picture.save(temporary, quality=90)
+    except (OSError, ValueError) as error:  # ValueError: larger than the format may be
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"{path}: cannot be written ({reason})") from error
 
 
 def _check_bytes(name: str, data: bytes, limits: ImageLimits) -> None:

@@ -16,12 +16,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from binsight.errors import ImageError, UsageError
-from binsight.files import replacing
-from binsight.images import decode
+from binsight.images import check_picture, decode, write_picture
 
 from .catalog import Catalog, Photo, Problem
 
-__all__ = ["ClassCount", "Conflict", "Report", "TinyPhoto", "check", "check_sheet", "contact_sheet"]
+__all__ = ["ClassCount", "Conflict", "Report", "TinyPhoto", "check", "contact_sheet"]
 
 FEWEST_PHOTOS = 10
 LARGEST_IMBALANCE = 10
@@ -33,7 +32,6 @@ NAMES_PX = 200
 LARGEST_HEIGHT_PX = 16_000
 SMALLEST_TILE_PX = 16
 PAPER, MOUNT, INK, UNREADABLE = "#FFFFFF", "#F0F0F0", "#202020", "#BEBEBE"
-SHEET_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 @dataclass(frozen=True)
@@ -220,7 +218,7 @@ def contact_sheet(catalog: Catalog, path: Path, *, per_class: int = 12, seed: in
     Raises:
         UsageError: a suffix that names no picture format, or no photos to show.
     """
-    check_sheet(path)
+    check_picture(path)
     if per_class < 1:
         raise UsageError(f"{per_class} photos a class show nothing; give 1 or more")
     generator = np.random.default_rng(seed)
@@ -229,21 +227,7 @@ def contact_sheet(catalog: Catalog, path: Path, *, per_class: int = 12, seed: in
         photos_of[photo.label].append(photo)
     rows = [_sample(photos, per_class, generator) for photos in photos_of.values()]
     sheet = _draw_sheet(catalog, rows, _tile_side(len(rows)))
-    try:
-        with replacing(path) as temporary:
-            sheet.save(temporary, quality=90)
-    except (OSError, ValueError) as error:  # ValueError: larger than the format may be
-        raise UsageError(f"{path}: cannot be written ({error}); give another --sheet") from error
-
-
-def check_sheet(path: Path) -> None:
-    """Make sure that a contact sheet can have this name.
-
-    Raises:
-        UsageError: a suffix that names no picture format.
-    """
-    if path.suffix.lower() not in SHEET_SUFFIXES:
-        raise UsageError(f"{path}: give a name that ends in {' or '.join(SHEET_SUFFIXES)}")
+    write_picture(path, sheet)
 
 
 def _sample(photos: Sequence[Photo], limit: int, generator: np.random.Generator) -> list[Photo]:

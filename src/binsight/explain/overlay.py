@@ -6,21 +6,15 @@ any colour vision (van der Walt and Smith 2015). Needs Pillow and numpy only.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from binsight.errors import UsageError
-from binsight.files import replacing
-
 from .explanation import Explanation
 
-__all__ = ["PICTURE_SUFFIXES", "colours", "overlay", "write_picture"]
+__all__ = ["colours", "overlay"]
 
 Floats = NDArray[np.float32]
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 LONGEST = 2048  # pixels; a map of 7 x 7 places gains nothing from more
 COLD, HOT = 0.12, 0.65  # how much the colour covers of the photo
 DIMMED = 0.4  # brightness of what the network did not see
@@ -104,18 +98,3 @@ def _draw_box(
         if right - left > 2 * inset and bottom - top > 2 * inset:
             corners = (left + inset, top + inset, right - inset, bottom - inset)
             draw.rectangle(corners, outline=colour, width=line)
-
-
-def write_picture(path: Path, picture: Image.Image) -> None:
-    """Write a picture whole or not at all; its suffix names the format.
-
-    Raises:
-        UsageError: a suffix other than `PICTURE_SUFFIXES`, or it cannot be written.
-    """
-    if path.suffix.lower() not in PICTURE_SUFFIXES:
-        raise UsageError(f"{path}: write a picture as one of {', '.join(PICTURE_SUFFIXES)}")
-    try:
-        with replacing(path) as temporary:
-            picture.save(temporary, quality=90)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written ({error.strerror or error})") from error

@@ -205,8 +205,8 @@ def test_suffix_says_the_format(drawn, tmp_path, name):
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
-        ("sheet.pdf", {}, "give a name that ends in .png"),
-        ("sheet", {}, "give a name that ends in .png"),
+        ("sheet.pdf", {}, "write a picture as one of .jpg, .jpeg, .png, .webp"),
+        ("sheet", {}, "write a picture as one of .jpg, .jpeg, .png, .webp"),
         ("sheet.png", {"per_class": 0}, "give 1 or more"),
     ],
 )

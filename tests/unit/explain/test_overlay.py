@@ -8,7 +8,8 @@ from PIL import Image
 
 from binsight.errors import UsageError
 from binsight.explain import Explanation
-from binsight.explain.overlay import PICTURE_SUFFIXES, colours, overlay, write_picture
+from binsight.explain.overlay import colours, overlay
+from binsight.images import PICTURE_SUFFIXES, write_picture
 
 BLUE = (20, 40, 200)
 

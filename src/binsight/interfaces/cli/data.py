@@ -85,13 +85,14 @@ def check_photos(
 ) -> None:
     """Count photos, find unreadable, tiny and duplicate ones; with --labels, wrong labels."""
     from binsight.data.catalog import write_catalog
-    from binsight.data.check import check, check_sheet, contact_sheet
+    from binsight.data.check import check, contact_sheet
+    from binsight.images import check_picture
 
     given = [*photos, *([corrections] if corrections else [])]
     if catalog:
         check_file(catalog, "--catalog", given)
     if sheet:
-        check_sheet(sheet)
+        check_picture(sheet)
         refuse_among(sheet, photos, "--sheet")
     if issues and labels is None:
         raise UsageError("--issues needs --labels; make one with: binsight train PHOTOS --folds 5")

@@ -175,8 +175,8 @@ def _explain(
     show: Lines,
     galleries: Galleries | None,
 ) -> None:
-    from binsight.explain.overlay import overlay, write_picture
-    from binsight.images import decode
+    from binsight.explain.overlay import overlay
+    from binsight.images import decode, write_picture
 
     try:
         one.explanation = explain_with(explainer, one.path, label)

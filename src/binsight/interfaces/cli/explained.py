@@ -13,7 +13,7 @@ from PIL import Image
 
 from binsight.explain import Explanation
 from binsight.explain.gallery import Gallery
-from binsight.explain.overlay import write_picture
+from binsight.images import write_picture
 
 from .sorting import folder_names
 from .terminal import printable
