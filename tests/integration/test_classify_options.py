@@ -359,6 +359,10 @@ def test_answers_of_something_else_are_not_gone_on_with(
     assert "not a file of answers" in refusal(*asked, "--json")
     assert "other columns" in refusal(*asked, "--csv")
     assert (tmp_path / "poem").read_text() == "roses are red\n"
+    (tmp_path / "poem").write_text("roses are red")  # no line is whole
+    assert "not a file of answers" in refusal(*asked, "--json")
+    assert "not a file of answers" in refusal(*asked, "--csv")
+    assert (tmp_path / "poem").read_text() == "roses are red"
 
 
 def test_photos_that_a_file_names(photos: Path, tmp_path: Path, mine: tuple[str, Path]) -> None:

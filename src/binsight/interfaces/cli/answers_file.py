@@ -16,6 +16,8 @@ from .classified import CsvLines, JsonLines
 __all__ = ["writing"]
 
 ERRORS = "surrogateescape"  # names may be of bytes that are no text
+JSON_BEGIN = b'{"path": "'
+LONGEST_BEGIN = 1 << 20
 
 
 @contextmanager
@@ -75,7 +77,20 @@ def _known(
         else:
             known.add(_named_in_json(path, text, classes))
         end += len(record)
+    if not end:
+        file.seek(0)
+        _check_begun(path, file.read(LONGEST_BEGIN), lines)
     return frozenset(known), end
+
+
+def _check_begun(path: Path, begun: bytes, lines: CsvLines | JsonLines) -> None:
+    """Make sure that what is taken away, of a file without a whole line, is of such a line."""
+    if isinstance(lines, CsvLines):
+        is_ours = lines.first_line.encode("utf-8", ERRORS).startswith(begun)
+    else:
+        is_ours = begun[: len(JSON_BEGIN)] == JSON_BEGIN[: len(begun)]
+    if not is_ours:
+        raise UsageError(f"{path}: not a file of answers; give another --out")
 
 
 def _records(file: BinaryIO, *, quoted: bool) -> Iterator[bytes]:

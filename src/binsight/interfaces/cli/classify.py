@@ -73,12 +73,14 @@ def classify(
     unlisted: list[OSError] = []
     with ExitStack() as opened:
         named = opened.enter_context(_named(files_from))
-        first, paths = _peeked(chain(photo_paths(given, problem=unlisted.append), named))
+        found = chain(photo_paths(given, problem=unlisted.append), named)
+        is_table = not (as_json or as_csv)
+        first, paths = _peeked(found, LOOK_AHEAD if is_table else 1)
         if not first:
             raise UsageError(nothing_found([*given, *filter(None, [files_from])], unlisted))
         lines = JsonLines(top) if as_json else CsvLines(classifier.classes, copies=bool(copy_to))
         show: Lines = lines
-        if not (as_json or as_csv):
+        if is_table:
             show = Table(first, classifier.classes, bins=rules, top=top)
         before = 0
         if out:
@@ -125,9 +127,9 @@ def _sorter(
     return Sorter(folder, names, undecided="ask-a-person", sources=photos)
 
 
-def _peeked(paths: Iterator[Path]) -> tuple[list[Path], Iterator[Path]]:
+def _peeked(paths: Iterator[Path], number: int) -> tuple[list[Path], Iterator[Path]]:
     """The first of the paths, and all of them."""
-    first = list(islice(paths, LOOK_AHEAD))
+    first = list(islice(paths, number))
     return first, chain(first, paths)
 
 
