@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import io
 import json
 import os
@@ -339,8 +340,14 @@ def test_a_run_that_was_cut_short_goes_on(
     for end in (0, text.index(b"new") + 5, len(text) - 1, len(text)):
         begun.write_bytes(text[:end])
         done = binsight(*asked, "--out", begun, "--resume")
-        assert (done.returncode, done.stdout) == (0 if end == len(text) else 1, "")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.endswith("1 of 8 photos could not be read\n")
         assert begun.read_bytes() == text
+    with begun.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert "another process writes to it" in refusal(*asked, "--out", begun, "--resume")
+    assert "no plain file" in refusal(*asked, "--out", "/dev/null", "--resume")
+    assert begun.read_bytes() == text
 
 
 def test_answers_of_something_else_are_not_gone_on_with(
@@ -366,7 +373,7 @@ def test_answers_of_something_else_are_not_gone_on_with(
 
 
 def test_photos_that_a_file_names(photos: Path, tmp_path: Path, mine: tuple[str, Path]) -> None:
-    (tmp_path / "names").write_text(f"{photos / 'metal.png'}\n\n{photos / 'gone.png'}\r\n")
+    (tmp_path / "names").write_text(f"\ufeff{photos / 'metal.png'}\n\n{photos / 'gone.png'}\r\n")
     asked = ("classify", photos / "glass.png", "--json", *mine)
     done = binsight(*asked, "--files-from", tmp_path / "names")
     assert done.returncode == 1

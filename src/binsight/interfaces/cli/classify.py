@@ -5,6 +5,7 @@ A long run writes to a file (``--out``), and goes on with it after an interrupti
 
 from __future__ import annotations
 
+import codecs
 import os
 import signal
 import sys
@@ -22,7 +23,7 @@ from binsight.errors import ImageError, UsageError
 from binsight.interfaces.deciding import bins_for, decided
 from binsight.runtime import Classifier
 
-from .answers_file import writing
+from .answers_file import Before, writing
 from .classified import Classified, CsvLines, JsonLines, Lines
 from .models import BinsOption, ModelOption
 from .photo_paths import count, nothing_found, photo_paths
@@ -82,18 +83,19 @@ def classify(
         show: Lines = lines
         if is_table:
             show = Table(first, classifier.classes, bins=rules, top=top)
-        before = 0
+        before = Before()
         if out:
-            known = opened.enter_context(writing(out, lines, classifier.classes, resume=resume))
-            paths, before = (one for one in paths if lines.name(one) not in known), len(known)
+            before = opened.enter_context(writing(out, lines, classifier.classes, resume=resume))
+            paths = (one for one in paths if lines.name(one) not in before.names)
         else:
             show.head()
         opened.enter_context(_ending(again=bool(out)))
         rows = _classified(paths, classifier, rules, sorter)
         report = opened.enter_context(_progress(None if files_from else given, seen=not out))
-        broken, total = _show_all(rows, show, lambda done: report(before + done))
-    if before:
-        typer.echo(f"{before:,} photos were answered before", err=True)
+        broken, total = _show_all(rows, show, lambda done: report(len(before.names) + done))
+    if before.names:
+        typer.echo(f"{len(before.names):,} photos were answered before", err=True)
+    broken, total = broken + before.broken, total + len(before.names)
     for error in unlisted:
         typer.secho(f"{printable(error.filename)}: {error.strerror}", fg="red", err=True)
     if broken:
@@ -196,8 +198,11 @@ def _named(file: Path | None) -> Iterator[Iterator[Path]]:
 
 
 def _lines(file: BinaryIO) -> Iterator[Path]:
-    names = (os.fsdecode(line.rstrip(b"\r\n")) for line in file)
-    return (Path(name) for name in names if name)
+    for number, line in enumerate(file):
+        # As Windows' Notepad and PowerShell leave it.
+        name = line.removeprefix(codecs.BOM_UTF8 if number == 0 else b"").rstrip(b"\r\n")
+        if name:
+            yield Path(os.fsdecode(name))
 
 
 @contextmanager
