@@ -119,7 +119,7 @@ def test_a_link_leads_somewhere(target: str) -> None:
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [
-        ("classify", "Missing"),
+        ("explain", "Missing"),
         ("classify a.jpg --modle b", "No such option: --modle"),
         ("clasify a.jpg", "no command clasify"),
         ("data split a --out b --seed x", "valid integer"),
