@@ -21,14 +21,7 @@ from numpy.typing import NDArray
 
 from .errors import TrainingError, UsageError
 
-__all__ = [
-    "LEAST_NORM",
-    "SCORE",
-    "Formula",
-    "Known",
-    "choose_limit",
-    "fit_known",
-]
+__all__ = ["LEAST_NORM", "SCORE", "Formula", "Known", "choose_limit", "fit_known"]
 
 HAIR = 1e-3  # of the photos' deviation: more than last digits are
 Floats = NDArray[np.float32]

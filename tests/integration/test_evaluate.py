@@ -417,12 +417,16 @@ def test_predictions_say_what_is_sure(
         assert [row["sure"] for row in rows] == ["0"] * photos
 
 
+@pytest.fixture
+def copied(run: Path, tmp_path: Path) -> Path:
+    """A copy of the run, to be changed."""
+    return Path(shutil.copytree(run, tmp_path / "run"))
+
+
 def test_photos_that_the_run_before_learned_from_are_not_counted_either(
-    run: Path, home: Path, tmp_path: Path
+    copied: Path, tmp_path: Path
 ) -> None:
     """It began with the weights of a run that had another split of the same photos."""
-    copied = tmp_path / "run"
-    shutil.copytree(run, copied)
     opened = open_run(copied)
     catalog = opened.photos()
     digest_of = {one.path: one.sha256 for one in catalog.photos}
@@ -442,11 +446,9 @@ def test_photos_that_the_run_before_learned_from_are_not_counted_either(
 
 
 def test_a_copy_of_what_it_learned_is_not_counted_either(
-    run: Path, home: Path, tmp_path: Path
+    copied: Path, home: Path, tmp_path: Path
 ) -> None:
     """Where a split tears copies apart, the run counts what its bundle would."""
-    copied = tmp_path / "run"
-    shutil.copytree(run, copied)
     opened = open_run(copied)
     catalog = opened.photos()
     opened.note_learned(catalog)

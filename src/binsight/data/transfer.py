@@ -23,12 +23,7 @@ from binsight.files import file_digest
 if TYPE_CHECKING:
     import httpx
 
-__all__ = [
-    "DEFAULT_RETRIES",
-    "Progress",
-    "Retries",
-    "download",
-]
+__all__ = ["DEFAULT_RETRIES", "Progress", "Retries", "download"]
 
 Progress: TypeAlias = Callable[[int, int | None], None]
 """Called with the bytes that are here and the bytes in all, ``None`` where the server is silent.

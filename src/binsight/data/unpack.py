@@ -19,12 +19,7 @@ from typing import IO, Literal, TypeAlias
 from binsight.errors import BinsightError, DownloadError
 from binsight.images import PHOTO_SUFFIXES
 
-__all__ = [
-    "DEFAULT_UNPACK_LIMITS",
-    "UnpackLimits",
-    "is_photo",
-    "unpack_photos",
-]
+__all__ = ["DEFAULT_UNPACK_LIMITS", "UnpackLimits", "is_photo", "unpack_photos"]
 
 PADDING_MIB = 64
 _Kind: TypeAlias = Literal["file", "folder", "other"]

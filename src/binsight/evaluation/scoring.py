@@ -26,11 +26,7 @@ from binsight.training.run import Run
 from .asking import Answer, Model, Progress, hear
 from .scored import Scored
 
-__all__ = [
-    "RunModel",
-    "score",
-    "score_run",
-]
+__all__ = ["RunModel", "score", "score_run"]
 
 BATCH = 32
 

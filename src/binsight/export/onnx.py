@@ -48,11 +48,7 @@ from .choosing import FEWEST, choose_sure
 from .half import Rounding, check_rounding, rounded
 from .network_part import store_half
 
-__all__ = [
-    "LEARNED_VAL",
-    "Store",
-    "export_bundle",
-]
+__all__ = ["LEARNED_VAL", "Store", "export_bundle"]
 
 log = logging.getLogger(__name__)
 

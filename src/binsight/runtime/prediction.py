@@ -9,10 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "STRANGE",
-    "Prediction",
-]
+__all__ = ["STRANGE", "Prediction"]
 
 LOW_CONFIDENCE = "low confidence"
 STRANGE = "like nothing it learned"

@@ -14,11 +14,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from binsight.drawing import BLUE, GREY, ORANGE, RED, calm, new_figure, save
 from binsight.errors import TrainingError
 
-__all__ = [
-    "draw_curves",
-    "learning_curves",
-    "rank",
-]
+__all__ = ["draw_curves", "learning_curves", "rank"]
 
 Rows = Sequence[Mapping[str, Any]]
 FULL = 1.005  # the most that an axis of accuracy shows: all right, and half of its point

@@ -30,14 +30,7 @@ if TYPE_CHECKING:
     from binsight.explain import BundleExplainer, Explanation
     from binsight.teaching import Lesson
 
-__all__ = [
-    "LIMITS",
-    "MAX_MEGABYTES",
-    "Desk",
-    "Photo",
-    "Seen",
-    "shown",
-]
+__all__ = ["LIMITS", "MAX_MEGABYTES", "Desk", "Photo", "Seen", "shown"]
 
 MAX_MEGABYTES = 25
 LIMITS = ImageLimits(max_bytes=MAX_MEGABYTES * 1024 * 1024, max_pixels=64_000_000)

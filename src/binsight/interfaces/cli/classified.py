@@ -16,6 +16,8 @@ from binsight.runtime import Prediction
 
 __all__ = ["Classified", "CsvLines", "JsonLines", "Lines"]
 
+Write = Callable[[str], None]
+
 
 @dataclass(frozen=True)
 class Classified:
@@ -66,13 +68,16 @@ class JsonLines:
 
     Args:
         top: adds that many best classes in order.
-        write: given each line.
+
+    Attributes:
+        write: given each line; `print_as_it_is` unless somebody puts another in its place.
     """
 
     first_line = ""
 
-    def __init__(self, top: int | None, write: Callable[[str], None] = print_as_it_is) -> None:
-        self._top, self.write = top, write
+    def __init__(self, top: int | None) -> None:
+        self._top = top
+        self.write: Write = print_as_it_is
 
     def head(self) -> None:
         """Nothing: each line names its values."""
@@ -108,20 +113,17 @@ class CsvLines:
     Args:
         classes: of the model.
         copies: adds a column for where the copy lies.
-        write: given each line.
+
+    Attributes:
+        write: as that of `JsonLines`.
     """
 
     FIRST = ("path", "label", "confidence", "sure", "why", "novelty")
     LAST = ("bin", "error")
 
-    def __init__(
-        self,
-        classes: Sequence[str],
-        *,
-        copies: bool,
-        write: Callable[[str], None] = print_as_it_is,
-    ) -> None:
-        self._classes, self.write = classes, write
+    def __init__(self, classes: Sequence[str], *, copies: bool) -> None:
+        self._classes = classes
+        self.write: Write = print_as_it_is
         self._last = (*self.LAST, "copy") if copies else self.LAST
 
     @property

@@ -23,13 +23,7 @@ from .settings import Settings
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-__all__ = [
-    "FORM",
-    "RAW",
-    "Body",
-    "Sent",
-    "read_body",
-]
+__all__ = ["FORM", "RAW", "Body", "Sent", "read_body"]
 
 PHOTO_FIELDS = frozenset({"photo", "photos"})
 LONGEST_FIELD = 1000  # bytes of a field that is no photo

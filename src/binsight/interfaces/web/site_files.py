@@ -16,11 +16,7 @@ from binsight.runtime import Classifier
 from .described import bins_for, bundle_name, describe_model
 from .wasm import FILE_NAME
 
-__all__ = [
-    "MARK",
-    "check_out",
-    "write_site",
-]
+__all__ = ["MARK", "check_out", "write_site"]
 
 MARK = "model.json"  # a folder with this file and `WORKER` is a site of ours
 WORKER = "sw.js"
