@@ -76,7 +76,7 @@ def writing(
 
 
 def _lock(path: Path, file: IO[str]) -> None:
-    """Be the only process that writes to it, where the system can tell; no lock file stays beside."""
+    """Be the only process that writes to it, where the system can tell; leaves no lock file."""
     if sys.platform == "win32":
         return
     import fcntl
